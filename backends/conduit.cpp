@@ -1,0 +1,87 @@
+#include "backends/conduit.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace bulkhead {
+
+Conduit::Conduit(Umem& umem, ReceiveSocket& socket, bulkhead_slot* slots)
+    : umem_(umem), socket_(socket), slots_(slots) {
+  unsent_.reserve(kPortsMax);
+}
+
+std::size_t Conduit::receive(std::span<Frame> batch) {
+  std::array<Buffer*, kBatchFrames> buffers;
+  const std::size_t received =
+      socket_.receive({buffers.data(), std::min(batch.size(), buffers.size())});
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < received; ++i) {
+    const PortIndex port = untag(*buffers[i]);
+    if (port == kNoPort || ports_[port].socket == nullptr) {
+      umem_.pool().release(buffers[i]);  // the port has gone meanwhile
+      continue;
+    }
+    ++ports_[port].received;
+    batch[count++] = {buffers[i], buffers[i]->length, port};
+  }
+  publish(batch.first(count));
+  return count;
+}
+
+PortIndex Conduit::untag(Buffer& buffer) {
+  constexpr std::uint32_t kMacs = 12;
+  constexpr std::uint32_t kTag = 4;
+  if (buffer.length < kMacs + kTag || buffer.data[kMacs] != 0x88 || buffer.data[kMacs + 1] != 0xa8) {
+    return kNoPort;
+  }
+  const auto vlan =
+      static_cast<std::uint16_t>((buffer.data[kMacs + 2] & 0x0f) << 8 | buffer.data[kMacs + 3]);
+  if (vlan == 0 || vlan > kPortsMax) return kNoPort;
+  std::memmove(buffer.data + kTag, buffer.data, kMacs);
+  buffer.data += kTag;
+  buffer.length -= kTag;
+  return static_cast<PortIndex>(vlan - 1);
+}
+
+// What has arrived no longer counts against the ports' windows.
+void Conduit::publish(std::span<const Frame> batch) {
+  for (const Frame& frame : batch) {
+    Port& port = ports_[frame.from];
+    if (std::exchange(port.touched, true)) continue;
+    __atomic_store_n(&slots_[frame.from].received, port.received, __ATOMIC_RELAXED);
+  }
+  for (const Frame& frame : batch) ports_[frame.from].touched = false;
+}
+
+std::size_t Conduit::send(PortIndex port, std::span<const Frame> frames) {
+  TransmitSocket* socket = ports_[port].socket;
+  if (socket == nullptr) return 0;
+  const std::size_t sent = socket->send(frames);
+  if (!std::exchange(ports_[port].unsent, true)) unsent_.push_back(port);
+  return sent;
+}
+
+bool Conduit::settle() {
+  std::erase_if(unsent_, [this](PortIndex port) {
+    TransmitSocket* socket = ports_[port].socket;
+    const bool more = socket != nullptr && socket->kick();
+    if (socket != nullptr) socket->reap();
+    ports_[port].unsent = more;
+    return !more;
+  });
+  return !unsent_.empty();
+}
+
+void Conduit::plug(PortIndex port, Attachment* attachment) {
+  ports_[port].socket = static_cast<TransmitSocket*>(attachment);
+  ports_[port].received = slots_[port].received;
+}
+
+Attachment* Conduit::unplug(PortIndex port) {
+  TransmitSocket* socket = std::exchange(ports_[port].socket, nullptr);
+  if (socket != nullptr) socket->abandon();
+  return socket;
+}
+
+}  // namespace bulkhead

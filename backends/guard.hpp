@@ -1,0 +1,67 @@
+// The guard: the programs on a port's device that let nothing of it reach the host's stack and
+// nothing of the host's stack out of it, from attach() until release().
+//
+// They stay when the daemon ends, however it ends: fail closed. Each hook gets ours twice: at the
+// head of tcx as a pinned link (a tcx program of somebody else that passes a frame would make the
+// kernel skip clsact), and in clsact, which needs no pin and so outlives even the bpffs of a private
+// mount namespace. Kernels before 6.6 have clsact only.
+//
+// It also is the ports' side of the conduit: `slots()` are shared with the programs, and a device
+// without open() passes nothing. Control thread only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backends/bpf/slot.h"
+#include "dataplane/limits.hpp"
+
+struct port_bpf;
+
+namespace bulkhead {
+
+class Guard {
+ public:
+  /// Frames that one port may have on the conduit. Half of the 256 places in the ring between its
+  /// ends, so that one port alone cannot fill it.
+  static constexpr std::uint64_t kWindowFrames = 128;
+
+  /// Loads the programs, closed for every device. Throws BackendError.
+  explicit Guard(int conduit_ifindex);
+  ~Guard();
+  Guard(const Guard&) = delete;
+  Guard& operator=(const Guard&) = delete;
+
+  /// Somebody else's XDP, tcx or tc program on the device, as text; nothing if there is none.
+  [[nodiscard]] static std::optional<std::string> foreign_program(int ifindex);
+  /// Whether a bulkhead guards the device, this one or one that ended.
+  [[nodiscard]] static bool is_guarded(int ifindex);
+  /// Devices of this network namespace for which that is so.
+  [[nodiscard]] static std::vector<int> guarded_devices();
+
+  /// Puts the programs in force, in place of those that a daemon before us left. The device is
+  /// closed until open(). Throws BackendError.
+  void attach(int ifindex);
+  /// Takes them off: the device is the host's again.
+  static void release(int ifindex);
+
+  /// Frames of the device go to the conduit as `port`'s, up to the window.
+  void open(int ifindex, PortIndex port);
+  /// They are dropped from now on. Forgets a device that has vanished, too.
+  void close(int ifindex, PortIndex port);
+
+  /// The ports' counters and windows, by port index; kPortsMax of them.
+  [[nodiscard]] std::span<bulkhead_slot> slots() { return slots_; }
+  /// Whether ours are at the head of tcx, which is stronger than clsact alone.
+  [[nodiscard]] bool has_tcx() const { return has_tcx_; }
+
+ private:
+  port_bpf* programs_ = nullptr;
+  std::span<bulkhead_slot> slots_;
+  bool has_tcx_ = false;
+};
+
+}  // namespace bulkhead

@@ -1,0 +1,69 @@
+// The kernel's devices, as rtnetlink tells of them: look-ups, what forbids a device as a port,
+// features, and notice of changes. Control thread only; every call may throw BackendError.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/mac_address.hpp"
+
+struct nl_sock;
+
+namespace bulkhead {
+
+struct Link {
+  int ifindex = 0;
+  std::string name;
+  std::string kind;  // "veth", "tun", ...; empty for hardware
+  std::uint32_t mtu = 0;
+  bool is_ethernet = false;  // ARPHRD_ETHER and no loopback
+  bool up = false;           // IFF_UP
+  int master = 0;            // of the bridge or bond that it is a port of; 0 if none
+};
+
+/// Nothing if there is no such device in this network namespace.
+std::optional<Link> find_link(const std::string& name);
+
+/// All devices of this network namespace, by name.
+std::map<std::string, Link> list_links();
+
+/// Addresses of the host's own on the device (IPv6 link-local ones aside), or its default route,
+/// as text: "address 192.0.2.1/24", "the default route"; nothing if it has none.
+std::optional<std::string> host_use_of(int ifindex);
+
+/// Makes a veth pair, both ends down.
+void make_veth(const std::string& name, const std::string& peer, std::uint32_t mtu);
+void delete_link(int ifindex);
+void set_up(const std::string& name);
+
+/// Switches ethtool features off, by the names of `ethtool -k`'s kernel strings; unknown ones are
+/// ignored, a known one that stays on is an error.
+void switch_features_off(const std::string& name, const std::vector<std::string>& features);
+
+/// Hears of every change of a device: `fd()` becomes readable, `drain()` says whether there was one.
+class LinkMonitor {
+ public:
+  LinkMonitor();
+  ~LinkMonitor();
+  LinkMonitor(const LinkMonitor&) = delete;
+  LinkMonitor& operator=(const LinkMonitor&) = delete;
+
+  [[nodiscard]] int fd() const;
+  /// Reads what is there without waiting. True also when the kernel had to drop notices.
+  bool drain();
+
+ private:
+  nl_sock* socket_;
+};
+
+/// Makes the device hear frames for other addresses than its own, until the returned fd is closed.
+int make_promiscuous(int ifindex);
+
+/// A name that one process at a time holds, within this network namespace (an abstract socket:
+/// the kernel lets go of it when the process ends, however it ends). -1 if somebody has it.
+int lock_name(const std::string& name);
+
+}  // namespace bulkhead

@@ -1,0 +1,106 @@
+#include "backends/poll_loop.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <ctime>
+
+#include "backends/error.hpp"
+
+namespace bulkhead {
+namespace {
+
+std::int64_t monotonic_us() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
+}
+
+int make_eventfd() {
+  const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (fd < 0) throw BackendError::from_errno("eventfd");
+  return fd;
+}
+
+void signal(int fd) {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(fd, &one, sizeof one);
+}
+
+}  // namespace
+
+std::uint32_t monotonic_ms() { return static_cast<std::uint32_t>(monotonic_us() / 1000); }
+
+PollLoop::PollLoop(Worker& worker, Mailbox& mailbox, const std::vector<int>& frame_fds,
+                   Options options)
+    : worker_(worker),
+      mailbox_(mailbox),
+      options_(options),
+      wake_fd_(make_eventfd()),
+      events_fd_(make_eventfd()) {
+  fds_.push_back({wake_fd_, POLLIN, 0});
+  for (const int fd : frame_fds) fds_.push_back({fd, POLLIN, 0});
+  thread_ = std::thread([this] { run(); });
+  ::pthread_setname_np(thread_.native_handle(), "bulkhead/0");
+  if (options_.cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(*options_.cpu, &set);
+    const int error = ::pthread_setaffinity_np(thread_.native_handle(), sizeof set, &set);
+    if (error != 0) {
+      stop_ = true;
+      wake();
+      thread_.join();
+      throw BackendError::from_errno("cannot pin the worker to cpu " + std::to_string(*options_.cpu),
+                                     error);
+    }
+  }
+}
+
+PollLoop::~PollLoop() {
+  stop_ = true;
+  wake();
+  thread_.join();
+  ::close(wake_fd_);
+  ::close(events_fd_);
+}
+
+void PollLoop::wake() { signal(wake_fd_); }
+
+void PollLoop::run() {
+  std::int64_t busy_us = monotonic_us();
+  while (!stop_.load(std::memory_order_relaxed)) {
+    const std::int64_t now_us = monotonic_us();
+    const Worker::Round round = worker_.round(static_cast<std::uint32_t>(now_us / 1000));
+    tell_control(now_us);
+    if (round.busy) {
+      busy_us = now_us;
+    } else if (!options_.busy && now_us - busy_us >= kIdleMicroseconds) {
+      sleep(round.waiting);
+      busy_us = monotonic_us();
+    }
+  }
+}
+
+// Control hears within a millisecond, and is not woken for each of many.
+void PollLoop::tell_control(std::int64_t now_us) {
+  constexpr std::int64_t kEveryMicroseconds = 1000;
+  if (now_us - told_us_ < kEveryMicroseconds || mailbox_.events.read_available() == 0) return;
+  signal(events_fd_);
+  told_us_ = now_us;
+}
+
+void PollLoop::sleep(bool waiting) {
+  if (mailbox_.events.read_available() != 0) signal(events_fd_);
+  // While something waits for the kernel or a clock, look again soon; ageing has time.
+  const int timeout_ms = waiting ? 1 : 250;
+  ::poll(fds_.data(), fds_.size(), timeout_ms);
+  if ((fds_.front().revents & POLLIN) != 0) {
+    std::uint64_t count;
+    [[maybe_unused]] const ssize_t got = ::read(wake_fd_, &count, sizeof count);
+  }
+}
+
+}  // namespace bulkhead

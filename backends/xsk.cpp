@@ -1,0 +1,132 @@
+#include "backends/xsk.hpp"
+
+#include <linux/if_xdp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "backends/error.hpp"
+
+namespace bulkhead {
+namespace {
+
+xsk_socket_config socket_config(std::uint32_t entries) {
+  xsk_socket_config config{};
+  config.rx_size = entries;
+  config.tx_size = entries;
+  config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
+  config.bind_flags = XDP_COPY;
+  return config;
+}
+
+}  // namespace
+
+ReceiveSocket::ReceiveSocket(Umem& umem, const std::string& device) : umem_(umem) {
+  const xsk_socket_config config = socket_config(kEntries);
+  const int error =
+      xsk_socket__create(&socket_, device.c_str(), 0, umem.handle(), &rx_, nullptr, &config);
+  if (error != 0) throw BackendError::from_errno("cannot receive from " + device, error);
+  refill();
+}
+
+ReceiveSocket::~ReceiveSocket() { xsk_socket__delete(socket_); }
+
+std::size_t ReceiveSocket::receive(std::span<Buffer*> batch) {
+  std::uint32_t index = 0;
+  const std::uint32_t count =
+      xsk_ring_cons__peek(&rx_, static_cast<std::uint32_t>(batch.size()), &index);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const xdp_desc* descriptor = xsk_ring_cons__rx_desc(&rx_, index + i);
+    Buffer& buffer = umem_.buffer_at(descriptor->addr);
+    buffer.data = umem_.pool().memory().data() + descriptor->addr;
+    buffer.length = descriptor->len;
+    batch[i] = &buffer;
+  }
+  if (count > 0) xsk_ring_cons__release(&rx_, count);
+  refill();  // also when nothing came: the pool may have been empty before
+  return count;
+}
+
+void ReceiveSocket::refill() {
+  BufferPool& pool = umem_.pool();
+  xsk_ring_prod& fill = umem_.fill_ring();
+  const std::uint32_t room = std::min(xsk_prod_nb_free(&fill, Umem::kFillEntries), pool.free_count());
+  std::uint32_t index = 0;
+  if (room == 0 || xsk_ring_prod__reserve(&fill, room, &index) != room) return;
+  for (std::uint32_t i = 0; i < room; ++i) {
+    *xsk_ring_prod__fill_addr(&fill, index + i) =
+        std::uint64_t{pool.take()->chunk} * Umem::kChunkBytes;
+  }
+  xsk_ring_prod__submit(&fill, room);
+}
+
+TransmitSocket::TransmitSocket(Umem& umem, const std::string& device)
+    : umem_(umem), held_(Umem::kChunks / 64) {
+  const xsk_socket_config config = socket_config(kEntries);
+  const int error = xsk_socket__create_shared(&socket_, device.c_str(), 0, umem.handle(), nullptr,
+                                              &tx_, &fill_, &completion_, &config);
+  if (error != 0) throw BackendError::from_errno("cannot send to " + device, error);
+  // What may be outstanding is our limit, not a socket buffer's.
+  const int bytes = 64 << 20;
+  ::setsockopt(xsk_socket__fd(socket_), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
+}
+
+TransmitSocket::~TransmitSocket() { xsk_socket__delete(socket_); }
+
+std::size_t TransmitSocket::send(std::span<const Frame> frames) {
+  reap();
+  const std::uint32_t share =
+      std::min(kEntries, umem_.pool().free_count() / kFreeShare + 1);
+  const std::uint32_t room = share > outstanding_ ? share - outstanding_ : 0;
+  const auto count = std::min(static_cast<std::uint32_t>(frames.size()), room);
+  std::uint32_t index = 0;
+  if (count == 0 || xsk_ring_prod__reserve(&tx_, count, &index) != count) return 0;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const Buffer& buffer = *frames[i].head;  // kernel ports make and take unchained frames only
+    xdp_desc* descriptor = xsk_ring_prod__tx_desc(&tx_, index + i);
+    descriptor->addr = umem_.address_of(buffer);
+    descriptor->len = buffer.length;
+    descriptor->options = 0;
+    held_[buffer.chunk / 64] |= std::uint64_t{1} << (buffer.chunk % 64);
+  }
+  xsk_ring_prod__submit(&tx_, count);
+  outstanding_ += count;
+  kick();
+  return count;
+}
+
+bool TransmitSocket::kick() {
+  constexpr std::uint32_t kFramesPerCall = 32;  // TX_BATCH_SIZE in net/xdp/xsk.c
+  for (std::uint32_t calls = unsent() / kFramesPerCall + 1; calls > 0 && unsent() > 0; --calls) {
+    if (::sendto(xsk_socket__fd(socket_), nullptr, 0, MSG_DONTWAIT, nullptr, 0) < 0) break;
+  }
+  return unsent() > 0;
+}
+
+void TransmitSocket::reap() {
+  std::uint32_t index = 0;
+  const std::uint32_t count = xsk_ring_cons__peek(&completion_, kEntries, &index);
+  if (count == 0) return;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    Buffer& buffer = umem_.buffer_at(*xsk_ring_cons__comp_addr(&completion_, index + i));
+    held_[buffer.chunk / 64] &= ~(std::uint64_t{1} << (buffer.chunk % 64));
+    umem_.pool().release(&buffer);
+  }
+  xsk_ring_cons__release(&completion_, count);
+  outstanding_ -= count;
+}
+
+void TransmitSocket::abandon() {
+  reap();
+  for (std::uint32_t word = 0; word < held_.size(); ++word) {
+    for (std::uint64_t bits = std::exchange(held_[word], 0); bits != 0; bits &= bits - 1) {
+      const auto bit = static_cast<std::uint32_t>(std::countr_zero(bits));
+      umem_.pool().release(&umem_.pool().at(word * 64 + bit));
+    }
+  }
+  outstanding_ = 0;
+}
+
+}  // namespace bulkhead

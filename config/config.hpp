@@ -1,0 +1,156 @@
+// What a configuration says, as values: the result of reading bulkhead.toml or the words of a
+// `port add`, before anything is compiled into policy.
+//
+// These types know TOML positions and text, nothing of frames. `parse()` makes a Config from text,
+// `check()` holds it against the rules that need no kernel, and control/compile turns a checked
+// Config into a Snapshot. Control thread only.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "dataplane/mac_address.hpp"
+
+namespace bulkhead::config {
+
+/// Limits, by name. A configuration beyond one of them is refused with a message that states it.
+inline constexpr std::size_t kPortsMax = 1024;
+inline constexpr std::size_t kSegmentsMax = 1024;
+inline constexpr std::size_t kMacsPerPortMax = 64;
+inline constexpr std::size_t kAddressesPerPortMax = 64;
+inline constexpr std::size_t kNameLengthMax = 32;
+inline constexpr std::size_t kDeviceNameLengthMax = 15;  // IFNAMSIZ - 1
+inline constexpr std::size_t kFileLengthMax = 16 << 20;  // bytes
+inline constexpr std::uint32_t kMacLimitMax = 1'048'576;
+inline constexpr std::chrono::seconds kAgeingMin{1};
+inline constexpr std::chrono::seconds kAgeingMax{24 * 3600};
+
+/// Where a value stands in its file; line 0 means "given by command".
+struct Position {
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+  bool operator==(const Position&) const = default;
+};
+
+/// A configuration that cannot be used. what() is one line that names the place, the thing and the
+/// way out: `bulkhead.toml:12:9: port vm1: ip "192.168.50.300" is not an address`.
+class ConfigError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// An address as in `ip addr add`: the address itself and the length of its subnet's prefix.
+struct InterfaceAddress {
+  bool is_v6 = false;
+  std::array<std::uint8_t, 16> bytes{};  // IPv4 uses the first four
+  std::uint8_t prefix_length = 0;        // bits: 0 to 32, or 0 to 128
+  auto operator<=>(const InterfaceAddress&) const = default;
+};
+
+struct Port {
+  std::string name;
+  std::string segment = "default";
+  std::string device;
+  bool any_mac = false;          // mac = "any": no MAC check, and the port learns
+  std::vector<MacAddress> macs;  // empty if any_mac, or if the port is trusted and says none
+  bool any_ip = false;           // ip = "any": MACs only
+  std::vector<InterfaceAddress> addresses;
+  bool trusted = false;
+  bool isolated = false;
+  bool transit = false;
+  bool take_over = false;
+  std::optional<bool> unknown;           // default: trusted
+  std::optional<std::uint32_t> mac_max;  // default: 16; trusted: the segment's limit
+  Position position;                     // of the table's header
+
+  /// Ports that learn have no MAC list of their own: mac = "any", or trusted without `mac`.
+  [[nodiscard]] bool learns() const { return macs.empty(); }
+  /// Equal in everything but where it was written.
+  [[nodiscard]] bool same_as(const Port& other) const;
+
+ private:
+  bool operator==(const Port&) const = default;  // position included: not for callers
+};
+
+struct Segment {
+  std::string name;
+  std::chrono::seconds ageing{300};
+  std::uint32_t mac_limit = 65'536;
+  Position position;  // of the table's header, or of the port that made it by naming it
+};
+
+enum class Poll { adaptive, busy };
+
+struct Config {
+  std::string file;  // as messages name it; empty if there is none
+  std::string socket = "/run/bulkhead/control.sock";
+  std::uint32_t workers = 1;
+  std::vector<std::uint32_t> cpus;
+  Poll poll = Poll::adaptive;
+  std::string log = "info";                 // trace, debug, info, warning, error
+  std::map<std::string, Segment> segments;  // "default" is always there; others must be declared or
+                                            // are made with defaults when a port names them
+  std::map<std::string, Port> ports;        // by name
+};
+
+/// Reads TOML text. `file` is what messages call it. Throws ConfigError with line and column.
+/// Ends with check().
+Config parse(const std::string& text, const std::string& file);
+
+/// Reads the file, then parse(). Throws ConfigError also if it cannot be read.
+Config load(const std::string& path);
+
+/// Makes "default" and every segment that a port names and nobody declared. parse() has done it;
+/// after a command has changed a port it comes before check().
+void add_missing_segments(Config& config);
+
+/// The rules that look at more than one value: a MAC or address on two ports of a segment, a device
+/// on two ports, a port that is neither bound nor trusted, names, limits. Throws ConfigError, with
+/// the place of the port if it is in a file and `config.file` says which. A clash is reported at
+/// the port that came later; what was given by command came last.
+void check(const Config& config);
+
+/// The value of one key, from a file or from the words of a command.
+class OptionValue {
+ public:
+  enum class Kind { boolean, integer, string, list, integer_list, other };
+  Kind kind = Kind::boolean;
+  bool boolean = false;
+  std::int64_t integer = 0;
+  std::string string;             // of Kind::other: what it is, "a table"
+  std::vector<std::string> list;  // an empty list of any sort is a Kind::list
+  std::vector<std::int64_t> integers;
+};
+
+/// A port's options as words, from `port add` and `port set`: key as in the file with its value as
+/// JSON text would carry it (bool, number, string, list of strings). `base` is what the port was
+/// (a fresh Port{name} for add) and keeps its position: a port of the file remains one. Throws
+/// ConfigError whose text starts with `port NAME: `. The rules between keys and between ports are
+/// check()'s.
+Port apply_options(Port base, const std::map<std::string, OptionValue>& options);
+
+/// All keys of a port, in the order of the documentation, those refused by name too.
+std::vector<std::string> port_option_names();
+
+/// What a port's key takes, so that a client can turn words into values; nothing if it is not a
+/// key. Kind::list takes a single string too. Keys that are refused by name are Kind::other.
+std::optional<OptionValue::Kind> option_kind(const std::string& key);
+
+// Text forms, also used by reports. parse_* return nothing if the text is not one.
+std::optional<MacAddress> parse_mac(const std::string& text);  // 52:54:00:9f:5d:c1 (also - for :)
+std::string to_text(MacAddress mac);
+std::optional<InterfaceAddress> parse_interface_address(const std::string& text);
+std::string to_text(const InterfaceAddress& address);
+// A whole number and s, m, min, h or d: "300s", "5min", "1h".
+std::optional<std::chrono::seconds> parse_duration(const std::string& text);
+std::string to_text(std::chrono::seconds duration);
+
+}  // namespace bulkhead::config

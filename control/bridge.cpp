@@ -1,0 +1,459 @@
+#include "control/bridge.hpp"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+#include "backends/error.hpp"
+
+namespace bulkhead::control {
+namespace {
+
+constexpr std::size_t kFdbEntriesMin = 65'536;
+
+std::size_t learned_max(const config::Config& config) {
+  std::size_t sum = 0;
+  for (const auto& [name, segment] : config.segments) sum += segment.mac_limit;
+  return std::max(sum, kFdbEntriesMin);
+}
+
+PollLoop::Options loop_options(const config::Config& config) {
+  PollLoop::Options options;
+  options.busy = config.poll == config::Poll::busy;
+  if (!config.cpus.empty()) options.cpu = config.cpus.front();
+  return options;
+}
+
+std::map<std::string, SegmentIndex> first_numbers(const config::Config& config) {
+  std::map<std::string, SegmentIndex> numbers;
+  for (const auto& [name, segment] : config.segments) {
+    numbers.emplace(name, static_cast<SegmentIndex>(numbers.size()));
+  }
+  return numbers;
+}
+
+config::Config without_ports(config::Config config) {
+  config.ports.clear();
+  return config;
+}
+
+/// The same place on the same device: a change from one to the other needs only a new policy.
+bool same_place(const config::Port& a, const config::Port& b) {
+  return a.device == b.device && a.segment == b.segment;
+}
+
+void close_if_open(int& fd) {
+  if (fd >= 0) ::close(fd);
+  fd = -1;
+}
+
+}  // namespace
+
+const char* name_of(PortState state) {
+  switch (state) {
+    case PortState::up:
+      return "up";
+    case PortState::down:
+      return "down";
+    default:
+      return "waiting";
+  }
+}
+
+Bridge::Bridge(config::Config config, PortListener listener)
+    : key_(random_hash_key()),
+      config_(without_ports(config)),
+      listener_(std::move(listener)),
+      segments_(first_numbers(config)),
+      index_used_(kPortsMax) {
+  engine_ = std::make_unique<Engine>(compile(config_, {}, segments_, {}, key_), key_,
+                                     learned_max(config), loop_options(config));
+  if (!engine_->guard().has_tcx()) {
+    spdlog::warn("no tcx with pins here: a tcx program put on a port later can pass by the guard");
+  }
+  change(std::move(config));
+  release_leftovers();
+}
+
+Bridge::~Bridge() {
+  for (auto& [name, attached] : attached_) let_device_go(attached, false);
+}
+
+// A killed daemon leaves its guards; those of devices that are ours now were taken over, the others
+// belong to ports that nobody configures any more.
+void Bridge::release_leftovers() {
+  std::set<int> ours;
+  for (const auto& [name, attached] : attached_) {
+    if (attached.state != PortState::waiting) ours.insert(attached.link.ifindex);
+  }
+  for (const int ifindex : Guard::guarded_devices()) {
+    if (ours.contains(ifindex)) continue;
+    const int lock = lock_name("device/" + std::to_string(ifindex));
+    if (lock < 0) continue;  // another daemon's
+    Guard::release(ifindex);
+    ::close(lock);
+    spdlog::info("device {}: released, no port has it any more", ifindex);
+  }
+}
+
+std::optional<std::string> Bridge::objection(const config::Port& port, const Link& link) const {
+  const std::string device = "device " + link.name;
+  if (!link.is_ethernet) return device + " is no Ethernet device; choose another";
+  if (link.name.starts_with("bhc") && link.kind == "veth" &&
+      link.mtu == ConduitDevice::kMtu) {
+    return device + " is a conduit of bulkhead itself; choose another";
+  }
+  if (link.kind == "bridge" || link.kind == "openvswitch") {
+    return device + " is a bridge itself; use its ports, or one end of a veth pair in it";
+  }
+  if (link.master != 0) {
+    return device + " belongs to a bridge or bond; take it out: ip link set " + link.name +
+           " nomaster";
+  }
+  if (link.mtu > ConduitDevice::kPortMtuMax) {
+    return device + " has an MTU of " + std::to_string(link.mtu) +
+           ", more than the 3494 that are supported; lower it: ip link set " + link.name +
+           " mtu 1500";
+  }
+  if (const auto program = Guard::foreign_program(link.ifindex)) {
+    return device + " has " + *program + " of somebody else; take it off first (bpftool net)";
+  }
+  if (port.take_over) return std::nullopt;
+  if (const auto use = host_use_of(link.ifindex)) {
+    return device + " carries the host's " + *use +
+           ", which it would lose; say take_over = true (--take-over) if that is meant";
+  }
+  return std::nullopt;
+}
+
+// From here on nothing passes between the device and the host's stack.
+void Bridge::take_device(const config::Port& port, Attached& attached, const Link& link) {
+  if (const auto reason = objection(port, link)) {
+    throw BackendError("port " + port.name + ": " + *reason);
+  }
+  const bool was_guarded = Guard::is_guarded(link.ifindex);
+  attached.lock = lock_name("device/" + std::to_string(link.ifindex));
+  if (attached.lock < 0) {
+    throw BackendError("port " + port.name + ": device " + link.name +
+                       " belongs to another running bulkheadd; delete the port there");
+  }
+  try {
+    engine_->guard().attach(link.ifindex);
+    if (link.up && !was_guarded) {
+      spdlog::warn("port {}: device {} was up before it was attached: exposed until now",
+                   port.name, link.name);
+    }
+    if (link.kind != "veth" && link.kind != "tun") {
+      attached.promiscuous = make_promiscuous(link.ifindex);
+    }
+    attached.link = link;
+    attached.state = PortState::down;
+  } catch (...) {
+    if (!was_guarded) Guard::release(link.ifindex);
+    close_if_open(attached.promiscuous);
+    close_if_open(attached.lock);
+    throw;
+  }
+}
+
+void Bridge::plug(Attached& attached) {
+  attached.socket = std::make_unique<TransmitSocket>(engine_->umem(), attached.link.name);
+  Plug command(Engine::kConduitBackend, attached.index, attached.socket.get());
+  engine_->call(command);
+  attached.state = PortState::up;
+}
+
+// The worker must not send to it any more: the policy says down already, or the port is gone.
+void Bridge::unplug(Attached& attached) {
+  if (attached.socket == nullptr) return;
+  Unplug command(Engine::kConduitBackend, attached.index);
+  engine_->call(command);
+  attached.socket.reset();
+  bulkhead_slot& slot = engine_->guard().slots()[attached.index];
+  slot.lost = slot.passed - slot.received;  // whatever was on its way does not arrive any more
+}
+
+// `release`: the device is the host's again; otherwise it stays guarded, closed.
+void Bridge::let_device_go(Attached& attached, bool release) {
+  if (attached.state == PortState::waiting) return;
+  engine_->guard().close(attached.link.ifindex, attached.index);
+  unplug(attached);
+  if (release) Guard::release(attached.link.ifindex);
+  close_if_open(attached.promiscuous);
+  close_if_open(attached.lock);
+  attached.state = PortState::waiting;
+}
+
+PortIndex Bridge::new_index() {
+  const auto free = std::ranges::find(index_used_, false);
+  if (free == index_used_.end()) throw BackendError("too many ports: all places are in use");
+  *free = true;
+  return static_cast<PortIndex>(free - index_used_.begin());
+}
+
+void Bridge::number_segments(const config::Config& config) {
+  std::erase_if(segments_, [&](const auto& entry) { return !config.segments.contains(entry.first); });
+  for (const auto& [name, segment] : config.segments) {
+    if (segments_.contains(name)) continue;
+    SegmentIndex number = 0;
+    while (std::ranges::any_of(segments_, [&](const auto& e) { return e.second == number; })) {
+      ++number;
+    }
+    segments_.emplace(name, number);
+  }
+}
+
+// Puts the policy of `config`, for the ports as they are now, in force.
+void Bridge::install(const config::Config& config) {
+  std::map<std::string, Site> sites;
+  for (const auto& [name, port] : config.ports) {
+    const Attached& attached = attached_.at(name);
+    sites[name] = {attached.index, Engine::kConduitBackend, attached.state == PortState::up,
+                   std::min(attached.link.mtu, ConduitDevice::kPortMtuMax)};
+  }
+  engine_->swap(compile(config, sites, segments_, statics_, key_));
+}
+
+void Bridge::change(config::Config next) {
+  // 1. What stays, what goes, what comes.
+  std::set<std::string> gone, come;
+  for (const auto& [name, port] : config_.ports) {
+    const auto after = next.ports.find(name);
+    if (after == next.ports.end() || !same_place(port, after->second)) gone.insert(name);
+  }
+  for (const auto& [name, port] : next.ports) {
+    if (!config_.ports.contains(name) || gone.contains(name)) come.insert(name);
+  }
+  // 2. Everything that may fail, on the side.
+  std::map<std::string, Attached> fresh;
+  const auto undo = [&] {
+    for (auto& [name, attached] : fresh) {
+      let_device_go(attached, true);
+      index_used_[attached.index] = false;
+    }
+  };
+  std::set<std::string> moved_devices;
+  for (const std::string& name : gone) moved_devices.insert(config_.ports.at(name).device);
+  const std::map<std::string, Link> links = list_links();
+  try {
+    for (const std::string& name : come) {
+      const config::Port& port = next.ports.at(name);
+      Attached& attached = fresh[name];
+      attached.index = new_index();
+      engine_->guard().slots()[attached.index] = {};
+      const auto link = links.find(port.device);
+      if (link == links.end() || moved_devices.contains(port.device)) continue;
+      take_device(port, attached, link->second);
+    }
+    engine_->grow_fdb(learned_max(next));
+  } catch (...) {
+    undo();
+    throw;
+  }
+  // 3. Commit. First the ports that go: out of the policy, then off their devices.
+  const auto previous_statics = statics_;
+  std::erase_if(statics_, [&](const StaticEntry& entry) {
+    const auto port = next.ports.find(entry.port);
+    return port == next.ports.end() || gone.contains(entry.port) || !port->second.learns() ||
+           std::ranges::any_of(next.ports, [&](const auto& other) {
+             return other.second.segment == port->second.segment &&
+                    std::ranges::find(other.second.macs, entry.mac) != other.second.macs.end();
+           });
+  });
+  config::Config remaining = config_;
+  for (const std::string& name : gone) remaining.ports.erase(name);
+  install(remaining);
+  for (const std::string& name : gone) {
+    const bool again = std::ranges::any_of(come, [&](const std::string& other) {
+      return next.ports.at(other).device == config_.ports.at(name).device;
+    });
+    remove(name, attached_.at(name), !again);
+    attached_.erase(name);
+  }
+  number_segments(next);
+  for (auto& [name, attached] : fresh) attached_.emplace(name, std::move(attached));
+  config_ = std::move(next);
+  install(config_);
+  for (const std::string& name : come) {
+    const PortState state = attached_.at(name).state;
+    spdlog::info("port {}: added, segment {}, device {}", name, config_.ports.at(name).segment,
+                 config_.ports.at(name).device);
+    if (state == PortState::waiting) {
+      spdlog::warn("port {}: waiting for device {}", name, config_.ports.at(name).device);
+    }
+    if (!config_.ports.at(name).addresses.empty()) {
+      spdlog::warn("port {}: ip is not enforced by this version, MACs are", name);
+    }
+  }
+  refresh();
+}
+
+void Bridge::remove(const std::string& name, Attached& attached, bool release) {
+  let_device_go(attached, release);
+  FlushFdb flush;  // nothing of the port may be left when its place is used for another
+  flush.port = attached.index;
+  flush.reset_counters = true;
+  engine_->call(flush);
+  index_used_[attached.index] = false;
+  spdlog::info("port {}: deleted{}", name, release ? ", its device is the host's again" : "");
+}
+
+void Bridge::set_state(const std::string& name, Attached& attached, PortState state) {
+  attached.state = state;
+  listener_(name, state);
+  const std::string& device = config_.ports.at(name).device;
+  switch (state) {
+    case PortState::up:
+      spdlog::info("port {}: up", name);
+      break;
+    case PortState::down:
+      spdlog::warn("port {}: device {} is down; set it up: ip link set {} up", name, device, device);
+      break;
+    case PortState::waiting:
+      spdlog::warn("port {}: device {} has gone; waiting for it", name, device);
+      break;
+  }
+}
+
+void Bridge::refresh() {
+  const std::map<std::string, Link> links = list_links();
+  for (auto& [name, attached] : attached_) {
+    const config::Port& port = config_.ports.at(name);
+    const auto link = links.find(port.device);
+    refresh_port(port, attached, link == links.end() ? nullptr : &link->second);
+  }
+}
+
+void Bridge::refresh_port(const config::Port& port, Attached& attached, const Link* link) {
+  try {
+    const bool vanished = attached.state != PortState::waiting &&
+                          (link == nullptr || link->ifindex != attached.link.ifindex);
+    if (vanished || (attached.state == PortState::up && !link->up)) {
+      const PortState next = vanished ? PortState::waiting : PortState::down;
+      attached.state = PortState::down;
+      install(config_);  // nothing is sent there any more
+      if (vanished) {
+        let_device_go(attached, true);
+      } else {
+        unplug(attached);
+      }
+      set_state(port.name, attached, next);
+    }
+    if (link == nullptr) {
+      attached.why_waiting.clear();
+      return;
+    }
+    if (attached.state == PortState::waiting) {
+      take_device(port, attached, *link);
+      attached.why_waiting.clear();
+      set_state(port.name, attached, PortState::down);
+    }
+    const bool mtu_changed = std::exchange(attached.link.mtu, link->mtu) != link->mtu;
+    if (mtu_changed && link->mtu > ConduitDevice::kPortMtuMax) {
+      spdlog::warn("port {}: device {} has an MTU of {} now, of which 3494 are used", port.name,
+                   link->name, link->mtu);
+    }
+    if (attached.state == PortState::down && link->up) {
+      plug(attached);
+      install(config_);
+      engine_->guard().open(link->ifindex, attached.index);
+      set_state(port.name, attached, PortState::up);
+    } else if (mtu_changed) {
+      install(config_);
+    }
+  } catch (const BackendError& error) {
+    if (std::exchange(attached.why_waiting, error.what()) != error.what()) {
+      spdlog::warn("{}", error.what());
+    }
+  }
+}
+
+// The conduit drops without a trace when it is full. What was handed over longer ago than a frame
+// may take and has not arrived is lost: no longer on its way, and no longer in the port's window.
+void Bridge::tick() {
+  for (auto& [name, attached] : attached_) {
+    if (attached.state == PortState::waiting) continue;
+    bulkhead_slot& slot = engine_->guard().slots()[attached.index];
+    const std::uint64_t received = __atomic_load_n(&slot.received, __ATOMIC_RELAXED);
+    const std::uint64_t passed = __atomic_load_n(&slot.passed, __ATOMIC_RELAXED);
+    const std::uint64_t mark = std::exchange(attached.lost_mark, passed);
+    const std::uint64_t lost = mark > received ? mark - received : 0;
+    const std::uint64_t lost_max = passed > received ? passed - received : 0;
+    const std::uint64_t settled = std::clamp(slot.lost, lost, lost_max);
+    if (settled != slot.lost) __atomic_store_n(&slot.lost, settled, __ATOMIC_RELAXED);
+  }
+}
+
+PortStatus Bridge::status_of(const std::string& port) const {
+  const Attached& attached = attached_.at(port);
+  return {&config_.ports.at(port), attached.state, attached.why_waiting, attached.link.mtu,
+          attached.index};
+}
+
+Intake Bridge::intake_of(const std::string& port, std::uint64_t received) const {
+  const bulkhead_slot& slot = engine_->guard().slots()[attached_.at(port).index];
+  const auto load = [](const bulkhead_u64& value) {
+    return __atomic_load_n(&value, __ATOMIC_RELAXED);
+  };
+  Intake intake;
+  const std::uint64_t lost = load(slot.lost);
+  const std::uint64_t passed = std::max(load(slot.passed), received + lost);
+  intake.in_flight = passed - received - lost;
+  intake.too_big = load(slot.too_big);
+  intake.malformed = load(slot.malformed);
+  intake.overrun = load(slot.overrun) + lost;
+  intake.handed = passed + intake.too_big + intake.malformed + load(slot.overrun);
+  return intake;
+}
+
+std::optional<std::string> Bridge::name_of(PortIndex index) const {
+  for (const auto& [name, attached] : attached_) {
+    if (attached.index == index) return name;
+  }
+  return std::nullopt;
+}
+
+std::string Bridge::segment_name(SegmentIndex index) const {
+  for (const auto& [name, number] : segments_) {
+    if (number == index) return name;
+  }
+  return {};
+}
+
+void Bridge::add_static(MacAddress mac, const std::string& port_name) {
+  const config::Port& port = config_.ports.at(port_name);
+  const std::string what = "address " + config::to_text(mac);
+  if (!port.learns()) {
+    throw config::ConfigError(what + ": port " + port_name +
+                              " has a MAC list; add it there: port set " + port_name + " --mac ...");
+  }
+  for (const auto& [name, other] : config_.ports) {
+    if (other.segment == port.segment &&
+        std::ranges::find(other.macs, mac) != other.macs.end()) {
+      throw config::ConfigError(what + " is bound to port " + name + " of the same segment");
+    }
+  }
+  const auto before = statics_;
+  std::erase_if(statics_, [&](const StaticEntry& entry) {
+    return entry.mac == mac && config_.ports.at(entry.port).segment == port.segment;
+  });
+  statics_.push_back({mac, port_name});
+  try {
+    install(config_);
+  } catch (...) {
+    statics_ = before;
+    throw;
+  }
+}
+
+bool Bridge::remove_static(MacAddress mac, const std::string& segment) {
+  const auto removed = std::erase_if(statics_, [&](const StaticEntry& entry) {
+    return entry.mac == mac && config_.ports.at(entry.port).segment == segment;
+  });
+  if (removed > 0) install(config_);
+  return removed > 0;
+}
+
+}  // namespace bulkhead::control

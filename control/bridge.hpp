@@ -1,0 +1,125 @@
+// The bridge: the running configuration and the ports' devices, and the one road by which either
+// changes. Control thread only.
+//
+// A change is all or nothing: change() checks the new configuration, looks at the devices that it
+// adds, and only then touches anything; if something still fails on the way, what was added is
+// taken off again and the configuration before stays in force. Ports that a change does not
+// concern lose no frame: their devices, sockets and places stay, and the policy is swapped between
+// two batches.
+//
+// A port's device may come and go: refresh() attaches what came and detaches what went.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/link.hpp"
+#include "config/config.hpp"
+#include "control/compile.hpp"
+#include "control/engine.hpp"
+
+namespace bulkhead::control {
+
+enum class PortState { waiting, down, up };
+[[nodiscard]] const char* name_of(PortState state);
+
+/// A port as it runs.
+struct PortStatus {
+  const config::Port* config = nullptr;
+  PortState state = PortState::waiting;
+  std::string why_waiting;  // one line, if the device is there and cannot be had
+  std::uint32_t mtu = 0;
+  PortIndex index = kNoPort;
+};
+
+/// What happened between a device and the worker, in frames, GSO in segments:
+/// handed = received + in_flight + too_big + malformed + overrun.
+struct Intake {
+  std::uint64_t handed = 0;
+  std::uint64_t in_flight = 0;
+  std::uint64_t too_big = 0;
+  std::uint64_t malformed = 0;
+  std::uint64_t overrun = 0;
+};
+
+class Bridge {
+ public:
+  using PortListener = std::function<void(const std::string& port, PortState state)>;
+
+  /// Starts with `config`, which is checked. Throws BackendError or ConfigError.
+  Bridge(config::Config config, PortListener listener);
+  /// Stops forwarding. The devices stay guarded: nothing passes them until a bulkhead is back.
+  ~Bridge();
+  Bridge(const Bridge&) = delete;
+  Bridge& operator=(const Bridge&) = delete;
+
+  /// Makes `next` the running configuration, or throws and changes nothing.
+  void change(config::Config next);
+  [[nodiscard]] const config::Config& config() const { return config_; }
+
+  /// Looks at all devices again.
+  void refresh();
+  /// To be called a few times a second: settles what the conduit lost.
+  void tick();
+
+  [[nodiscard]] PortStatus status_of(const std::string& port) const;
+  /// `received`: what the worker has counted for the port.
+  [[nodiscard]] Intake intake_of(const std::string& port, std::uint64_t received) const;
+  /// The port's name; nothing if there is none with this index (any more).
+  [[nodiscard]] std::optional<std::string> name_of(PortIndex index) const;
+  [[nodiscard]] std::string segment_name(SegmentIndex index) const;
+  [[nodiscard]] SegmentIndex segment_index(const std::string& name) const {
+    return segments_.at(name);
+  }
+
+  [[nodiscard]] const std::vector<StaticEntry>& statics() const { return statics_; }
+  /// Throws ConfigError.
+  void add_static(MacAddress mac, const std::string& port);
+  /// False if there is none.
+  bool remove_static(MacAddress mac, const std::string& segment);
+
+  [[nodiscard]] Engine& engine() { return *engine_; }
+
+ private:
+  struct Attached {
+    PortIndex index = kNoPort;
+    PortState state = PortState::waiting;
+    std::string why_waiting;
+    Link link;           // unless waiting
+    int lock = -1;       // of the device, unless waiting
+    int promiscuous = -1;
+    std::unique_ptr<TransmitSocket> socket;  // if up
+    std::uint64_t lost_mark = 0;  // what had been handed over at the last look
+  };
+
+  /// Why the device cannot be this port's; nothing if it can.
+  [[nodiscard]] std::optional<std::string> objection(const config::Port& port,
+                                                     const Link& link) const;
+  void take_device(const config::Port& port, Attached& attached, const Link& link);
+  void let_device_go(Attached& attached, bool release);
+  void plug(Attached& attached);
+  void unplug(Attached& attached);
+  void remove(const std::string& name, Attached& attached, bool release);
+  void refresh_port(const config::Port& port, Attached& attached, const Link* link);
+  void set_state(const std::string& name, Attached& attached, PortState state);
+  void install(const config::Config& config);
+  [[nodiscard]] PortIndex new_index();
+  void number_segments(const config::Config& config);
+  void release_leftovers();
+
+  HashKey key_;
+  config::Config config_;
+  PortListener listener_;
+  std::map<std::string, Attached> attached_;  // by port, one for each of config_
+  std::map<std::string, SegmentIndex> segments_;
+  std::vector<StaticEntry> statics_;
+  std::vector<bool> index_used_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace bulkhead::control

@@ -1,0 +1,56 @@
+// bulkheadd: the bridge. Reads its configuration and runs in the foreground.
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "config/config.hpp"
+#include "control/daemon.hpp"
+#include "control/version.hpp"
+
+namespace {
+
+enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2 };
+
+int fail(ExitCode code, const std::string& message) {
+  std::cerr << "bulkheadd: " << message << '\n';
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string file, socket;
+  bool check_only = false;
+  CLI::App app{"bulkheadd: a userspace software bridge with built-in isolation"};
+  app.add_option("--config", file, "configuration file (TOML)")->required();
+  app.add_option("--socket", socket, "control socket, instead of the configuration's");
+  app.add_flag("--check", check_only, "check the configuration and end");
+  app.set_version_flag("--version", std::string("bulkheadd ") + bulkhead::control::kVersion);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& done) {
+    return app.exit(done);
+  } catch (const CLI::ParseError& error) {
+    return fail(kUsage, std::string(error.what()) + "; see bulkheadd --help");
+  }
+  try {
+    bulkhead::config::Config config = bulkhead::config::load(file);
+    if (check_only) return kDone;
+    if (!socket.empty()) config.socket = socket;
+    if (::geteuid() != 0) {
+      return fail(kFailed, "needs root, to attach devices and BPF programs; start it as root");
+    }
+    spdlog::set_default_logger(spdlog::stderr_logger_mt("bulkheadd"));
+    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+    spdlog::set_level(spdlog::level::from_str(config.log));
+    bulkhead::control::run_daemon(config);
+  } catch (const bulkhead::config::ConfigError& error) {
+    return fail(kUsage, error.what());
+  } catch (const std::exception& error) {
+    return fail(kFailed, error.what());
+  }
+  return kDone;
+}

@@ -1,0 +1,46 @@
+// The client's side of the control socket: blocking, one request at a time.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+
+namespace bulkhead::control {
+
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+/// What went wrong, with the exit code that says of what sort it is.
+class ClientError : public std::runtime_error {
+ public:
+  ClientError(int exit_code, const std::string& text)
+      : std::runtime_error(text), exit_code_(exit_code) {}
+  [[nodiscard]] int exit_code() const { return exit_code_; }
+
+ private:
+  int exit_code_;
+};
+
+class Client {
+ public:
+  /// Connects. Throws ClientError.
+  explicit Client(const std::string& path);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// The result of a method. Throws ClientError, also for what the daemon refuses.
+  nlohmann::json call(const std::string& method, const nlohmann::json& parameters);
+  /// The next event, after `monitor` was called. Throws ClientError when the daemon has gone.
+  nlohmann::json next_event();
+
+ private:
+  nlohmann::json read_object();
+
+  int fd_ = -1;
+  std::string path_;
+  std::string read_;
+};
+
+}  // namespace bulkhead::control

@@ -1,0 +1,39 @@
+// Config -> Snapshot: the only place that interprets isolation options.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "dataplane/snapshot.hpp"
+
+namespace bulkhead::control {
+
+/// Where a port is at the moment: what a configuration cannot know.
+struct Site {
+  PortIndex index = kNoPort;
+  std::uint8_t backend = 0;
+  bool up = false;
+  std::uint32_t mtu = 0;
+};
+
+/// An entry of `fdb add`: as good as bound, but for a port that learns.
+struct StaticEntry {
+  MacAddress mac;
+  std::string port;
+};
+
+/// May a frame from `from` be delivered to `to`? Every isolation option in one expression. Both are
+/// of one segment.
+[[nodiscard]] bool reaches(const config::Port& from, const config::Port& to);
+
+/// `config` is checked; `sites` has every port of it and `segments` every segment. Pure.
+[[nodiscard]] std::unique_ptr<Snapshot> compile(const config::Config& config,
+                                                const std::map<std::string, Site>& sites,
+                                                const std::map<std::string, SegmentIndex>& segments,
+                                                const std::vector<StaticEntry>& statics,
+                                                HashKey key);
+
+}  // namespace bulkhead::control

@@ -1,0 +1,182 @@
+#include "control/daemon.hpp"
+
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+
+#include <utility>
+
+#include <boost/asio.hpp>
+#include <chrono>
+#include <csignal>
+#include <map>
+#include <memory>
+
+#include "backends/error.hpp"
+#include "backends/link.hpp"
+#include "control/bridge.hpp"
+#include "control/methods.hpp"
+#include "control/socket.hpp"
+
+namespace bulkhead::control {
+namespace {
+
+namespace asio = boost::asio;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kTick = std::chrono::milliseconds(100);
+constexpr auto kDropLogInterval = std::chrono::seconds(10);
+
+class Daemon {
+ public:
+  explicit Daemon(const config::Config& config);
+  void run();
+
+ private:
+  void reload();
+  void follow_devices();
+  void follow_worker();
+  void follow_signals();
+  void tick();
+  void handle_events();
+  void log_drop(const Event& event);
+
+  asio::io_context context_;
+  LinkMonitor monitor_;
+  std::unique_ptr<ControlSocket> socket_;  // told of ports by the bridge, hence before it
+  Bridge bridge_;
+  Methods methods_;
+  asio::posix::stream_descriptor devices_;
+  asio::posix::stream_descriptor worker_;
+  asio::signal_set signals_;
+  asio::steady_timer timer_;
+  std::map<std::pair<PortIndex, DropReason>, Clock::time_point> drop_logged_;
+};
+
+Daemon::Daemon(const config::Config& config)
+    : bridge_(config,
+              [this](const std::string& port, PortState state) {
+                if (socket_) socket_->publish("port", Methods::port_event_json(port, state));
+              }),
+      methods_(bridge_, [this] { reload(); }),
+      devices_(context_, ::dup(monitor_.fd())),
+      worker_(context_, ::dup(bridge_.engine().event_fd())),
+      signals_(context_, SIGTERM, SIGINT, SIGHUP),
+      timer_(context_) {
+  socket_ = std::make_unique<ControlSocket>(
+      context_, config.socket, methods_, [this](bool watched) {
+        WatchDrops command(watched ? DropReporter::kWatched : DropReporter::kQuiet);
+        bridge_.engine().call(command);
+      });
+}
+
+void Daemon::run() {
+  follow_devices();
+  follow_worker();
+  follow_signals();
+  tick();
+  bridge_.refresh();  // what changed before the first notice
+  spdlog::info("ready: {} ports, control socket {}", bridge_.config().ports.size(),
+               bridge_.config().socket);
+  sd_notify(0, "READY=1");
+  context_.run();
+  sd_notify(0, "STOPPING=1");
+  spdlog::info("stopping: the ports' devices stay closed until a bulkheadd is back");
+  socket_.reset();
+}
+
+// All or nothing: what is wrong with the file is thrown before anything is touched.
+void Daemon::reload() {
+  const config::Config& running = bridge_.config();
+  config::Config next = config::load(running.file);
+  const auto refuse = [&](const char* key) {
+    throw config::ConfigError(running.file + ": " + key +
+                              " cannot change while bulkheadd runs; restart it");
+  };
+  if (next.poll != running.poll) refuse("poll");
+  if (next.cpus != running.cpus) refuse("cpus");
+  next.socket = running.socket;  // --socket may have said another
+  for (const auto& [name, port] : running.ports) {
+    const bool by_command = port.position.line == 0;
+    if (by_command) next.ports.try_emplace(name, port);
+  }
+  config::add_missing_segments(next);
+  config::check(next);
+  const std::string level = next.log;
+  bridge_.change(std::move(next));
+  spdlog::set_level(spdlog::level::from_str(level));
+  spdlog::info("reloaded {}: {} ports", bridge_.config().file, bridge_.config().ports.size());
+}
+
+void Daemon::follow_signals() {
+  signals_.async_wait([this](boost::system::error_code error, int signal) {
+    if (error) return;
+    if (signal != SIGHUP) return context_.stop();
+    sd_notify(0, "RELOADING=1");
+    try {
+      reload();
+    } catch (const std::runtime_error& failure) {
+      spdlog::error("reload: {}; the configuration before stays in force", failure.what());
+    }
+    sd_notify(0, "READY=1");
+    follow_signals();
+  });
+}
+
+void Daemon::follow_devices() {
+  devices_.async_wait(asio::posix::stream_descriptor::wait_read,
+                      [this](boost::system::error_code error) {
+                        if (error) return;
+                        if (monitor_.drain()) bridge_.refresh();
+                        follow_devices();
+                      });
+}
+
+void Daemon::follow_worker() {
+  worker_.async_wait(asio::posix::stream_descriptor::wait_read,
+                     [this](boost::system::error_code error) {
+                       if (error) return;
+                       handle_events();
+                       follow_worker();
+                     });
+}
+
+void Daemon::tick() {
+  handle_events();  // those that came while a command was waited for
+  bridge_.tick();
+  timer_.expires_after(kTick);
+  timer_.async_wait([this](boost::system::error_code error) {
+    if (!error) tick();
+  });
+}
+
+void Daemon::handle_events() {
+  for (const Event& event : bridge_.engine().take_events()) {
+    const bool is_drop = event.kind == Event::Kind::dropped;
+    if (is_drop) log_drop(event);
+    const Json json = methods_.event_json(event);
+    if (!json.is_null()) socket_->publish(is_drop ? "drop" : "fdb", json);
+  }
+}
+
+void Daemon::log_drop(const Event& event) {
+  const auto now = Clock::now();
+  const auto [place, is_new] = drop_logged_.try_emplace({event.port, event.reason}, now);
+  if (!is_new && now - place->second < kDropLogInterval) return;
+  place->second = now;
+  const Json json = methods_.event_json(event);
+  if (json.is_null()) return;
+  spdlog::warn("port {}: {} dropped at {}: from {}, {} -> {}, ethertype {}, {} bytes",
+               json["port"].get<std::string>(), json["reason"].get<std::string>(),
+               json["side"].get<std::string>(), json["from"].get<std::string>(),
+               json.value("source", "?"), json.value("destination", "?"),
+               json.value("ethertype", "?"), event.length);
+}
+
+}  // namespace
+
+void run_daemon(const config::Config& config) {
+  Daemon daemon(config);
+  daemon.run();
+}
+
+}  // namespace bulkhead::control

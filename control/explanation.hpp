@@ -1,0 +1,26 @@
+// Words for verdicts and frames: what `explain` and `monitor drop` say of them. Control thread.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "control/bridge.hpp"
+#include "dataplane/commands.hpp"
+
+namespace bulkhead::control {
+
+inline constexpr std::size_t kExplainBytesMax = 65'536;
+
+/// Bytes of hexadecimal text; white space and colons between digits are skipped.
+[[nodiscard]] std::optional<std::vector<std::uint8_t>> parse_hex(const std::string& text);
+
+/// A finished Explain in the shape of INTERFACE.md.
+[[nodiscard]] nlohmann::json explanation_json(const Explain& explain, const Bridge& bridge);
+
+/// Adds source, destination and ethertype of a frame's first bytes to `json`.
+void describe_head(nlohmann::json& json, std::span<const std::uint8_t> head);
+
+}  // namespace bulkhead::control

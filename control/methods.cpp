@@ -1,0 +1,444 @@
+#include "control/methods.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "control/explanation.hpp"
+#include "control/version.hpp"
+
+namespace bulkhead::control {
+namespace {
+
+/// The parameters of one request: every one must be asked for, or finish() refuses it by name.
+class Parameters {
+ public:
+  Parameters(const std::string& method, const Json& json) : method_(method), json_(json) {
+    if (!json.is_object() && !json.is_null()) {
+      throw UsageError(method + ": parameters must be an object");
+    }
+  }
+
+  std::optional<std::string> text(const std::string& name) {
+    const Json* value = find(name);
+    if (value == nullptr) return std::nullopt;
+    if (!value->is_string()) throw UsageError(method_ + ": " + name + " must be a string");
+    return value->get<std::string>();
+  }
+  std::string required_text(const std::string& name) {
+    if (auto value = text(name)) return *value;
+    throw UsageError(method_ + ": " + name + " is missing");
+  }
+  std::optional<MacAddress> mac(const std::string& name) {
+    const auto value = text(name);
+    if (!value) return std::nullopt;
+    if (const auto parsed = config::parse_mac(*value)) return *parsed;
+    throw UsageError(method_ + ": \"" + *value + "\" is not a MAC address");
+  }
+  /// What is left, as options of a port.
+  std::map<std::string, config::OptionValue> rest() {
+    std::map<std::string, config::OptionValue> options;
+    for (const auto& [name, value] : json_.items()) {
+      if (!seen_.contains(name)) options[name] = option_of(value);
+      seen_.insert(name);
+    }
+    return options;
+  }
+  void finish() const {
+    for (const auto& [name, value] : json_.items()) {
+      if (!seen_.contains(name)) throw UsageError(method_ + ": unknown parameter \"" + name + "\"");
+    }
+  }
+
+ private:
+  const Json* find(const std::string& name) {
+    seen_.insert(name);
+    const auto place = json_.find(name);
+    return json_.is_object() && place != json_.end() ? &*place : nullptr;
+  }
+
+  static config::OptionValue option_of(const Json& value) {
+    using Kind = config::OptionValue::Kind;
+    config::OptionValue option;
+    option.kind = Kind::other;
+    option.string = value.type_name();
+    if (value.is_boolean()) {
+      option.kind = Kind::boolean;
+      option.boolean = value.get<bool>();
+    } else if (value.is_number_integer()) {
+      option.kind = Kind::integer;
+      option.integer = value.get<std::int64_t>();
+    } else if (value.is_string()) {
+      option.kind = Kind::string;
+      option.string = value.get<std::string>();
+    } else if (value.is_array() && std::ranges::all_of(value, [](const Json& element) {
+                 return element.is_string();
+               })) {
+      option.kind = Kind::list;
+      option.list = value.get<std::vector<std::string>>();
+    }
+    return option;
+  }
+
+  std::string method_;
+  const Json& json_;
+  std::set<std::string> seen_;
+};
+
+Json drops_json(const std::array<std::uint64_t, kDropReasonCount>& drops) {
+  Json json = Json::object();
+  for (std::size_t i = 0; i < drops.size(); ++i) {
+    if (drops[i] != 0) json[std::string(kDropReasons[i].name)] = drops[i];
+  }
+  return json;
+}
+
+Json macs_json(const config::Port& port) {
+  Json json = Json::array();
+  if (port.any_mac) json.push_back("any");
+  for (const MacAddress mac : port.macs) json.push_back(config::to_text(mac));
+  return json;
+}
+
+Json addresses_json(const config::Port& port) {
+  Json json = Json::array();
+  if (port.any_ip) json.push_back("any");
+  for (const auto& address : port.addresses) json.push_back(config::to_text(address));
+  return json;
+}
+
+}  // namespace
+
+Methods::Methods(Bridge& bridge, std::function<void()> reload)
+    : bridge_(bridge),
+      reload_(std::move(reload)),
+      methods_{
+          {"status", &Methods::status},     {"port.add", &Methods::port_add},
+          {"port.set", &Methods::port_set}, {"port.del", &Methods::port_del},
+          {"port.show", &Methods::port_show}, {"fdb.show", &Methods::fdb_show},
+          {"fdb.add", &Methods::fdb_add},   {"fdb.del", &Methods::fdb_del},
+          {"fdb.flush", &Methods::fdb_flush}, {"stats", &Methods::stats},
+          {"explain", &Methods::explain},   {"reload", &Methods::reload},
+      } {}
+
+Json Methods::call(const std::string& method, const Json& parameters) {
+  return (this->*methods_.at(method))(parameters);
+}
+
+bool Methods::changes(const std::string& method) {
+  static const std::set<std::string> kReading{"status", "port.show", "fdb.show",
+                                              "stats",  "explain",   "monitor"};
+  return !kReading.contains(method);
+}
+
+const config::Port& Methods::port_named(const std::string& name) const {
+  const auto place = bridge_.config().ports.find(name);
+  if (place != bridge_.config().ports.end()) return place->second;
+  throw FailureError("port " + name + ": there is none; `bulkhead port show` lists them");
+}
+
+std::string Methods::port_text(PortIndex index) const {
+  return bridge_.name_of(index).value_or("?");
+}
+
+Json Methods::status(const Json& parameters) {
+  Parameters("status", parameters).finish();
+  CopyCounters copy;
+  bridge_.engine().call(copy);
+  Json states{{"up", 0}, {"down", 0}, {"waiting", 0}};
+  Json unprotected = Json::array();
+  std::uint64_t received = 0, sent = 0, dropped = 0;
+  for (const auto& [name, port] : bridge_.config().ports) {
+    const PortStatus status = bridge_.status_of(name);
+    Json& count = states[control::name_of(status.state)];
+    count = count.get<int>() + 1;
+    if (!port.trusted) unprotected.push_back(name);
+    const PortCounters& counters = copy.counters[status.index];
+    received += counters.received;
+    sent += counters.sent;
+    for (const std::uint64_t drops : counters.dropped) dropped += drops;
+    for (const std::uint64_t drops : counters.refused) dropped += drops;
+  }
+  const auto uptime = std::chrono::steady_clock::now() - started_;
+  return {
+      {"version", kVersion},
+      {"uptime_seconds", std::chrono::duration_cast<std::chrono::seconds>(uptime).count()},
+      {"workers", bridge_.config().workers},
+      {"poll", bridge_.config().poll == config::Poll::busy ? "busy" : "adaptive"},
+      {"backends", {"conduit", "memory"}},
+      {"conduit", bridge_.engine().conduit().name()},
+      {"ports", states},
+      {"addresses_enforced", false},
+      {"addresses_not_enforced_on", unprotected},
+      {"fdb_learned", copy.fdb_size},
+      {"buffers_free", copy.buffers_free},
+      {"events_lost", bridge_.engine().events_lost()},
+      {"rx_frames", received},
+      {"tx_frames", sent},
+      {"drops", dropped},
+  };
+}
+
+void Methods::put_port(const config::Port& port) {
+  config::Config next = bridge_.config();
+  next.ports[port.name] = port;
+  next.file.clear();  // what is wrong now is the command's, not the file's
+  config::add_missing_segments(next);
+  config::check(next);
+  next.file = bridge_.config().file;
+  bridge_.change(std::move(next));
+}
+
+Json Methods::port_add(const Json& json) {
+  Parameters parameters("port.add", json);
+  config::Port port;
+  port.name = parameters.required_text("name");
+  if (bridge_.config().ports.contains(port.name)) {
+    throw FailureError("port " + port.name + ": is there already; change it with `port set`");
+  }
+  port = config::apply_options(port, parameters.rest());
+  put_port(port);
+  return {{"name", port.name}, {"state", control::name_of(bridge_.status_of(port.name).state)}};
+}
+
+Json Methods::port_set(const Json& json) {
+  Parameters parameters("port.set", json);
+  const std::string name = parameters.required_text("name");
+  put_port(config::apply_options(port_named(name), parameters.rest()));
+  return {{"name", name}, {"state", control::name_of(bridge_.status_of(name).state)}};
+}
+
+Json Methods::port_del(const Json& json) {
+  Parameters parameters("port.del", json);
+  const std::string name = parameters.required_text("name");
+  parameters.finish();
+  config::Config next = bridge_.config();
+  next.ports.erase(port_named(name).name);
+  bridge_.change(std::move(next));
+  return {{"name", name}};
+}
+
+Json Methods::port_show(const Json& json) {
+  Parameters parameters("port.show", json);
+  const auto only = parameters.text("name");
+  parameters.finish();
+  if (only) port_named(*only);
+  CopyCounters copy;
+  bridge_.engine().call(copy);
+  Json rows = Json::array();
+  for (const auto& [name, port] : bridge_.config().ports) {
+    if (only && name != *only) continue;
+    const PortStatus status = bridge_.status_of(name);
+    const PortCounters& counters = copy.counters[status.index];
+    const Intake intake = bridge_.intake_of(name, counters.received);
+    auto drops = counters.dropped;
+    for (std::size_t i = 0; i < drops.size(); ++i) drops[i] += counters.refused[i];
+    drops[index_of(DropReason::too_big)] += intake.too_big;
+    drops[index_of(DropReason::malformed)] += intake.malformed;
+    drops[index_of(DropReason::overrun)] += intake.overrun;
+    Json row{{"name", name},
+             {"segment", port.segment},
+             {"device", port.device},
+             {"state", control::name_of(status.state)},
+             {"trusted", port.trusted},
+             {"isolated", port.isolated},
+             {"transit", port.transit},
+             {"unknown", port.unknown.value_or(port.trusted)},
+             {"mac", macs_json(port)},
+             {"ip", addresses_json(port)},
+             {"ip_enforced", false},
+             {"mtu", status.mtu},
+             {"rx_frames", counters.received},
+             {"rx_bytes", counters.received_bytes},
+             {"tx_frames", counters.sent},
+             {"tx_bytes", counters.sent_bytes},
+             {"drops", drops_json(drops)}};
+    if (!status.why_waiting.empty()) row["why"] = status.why_waiting;
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+Json Methods::fdb_show(const Json& json) {
+  Parameters parameters("fdb.show", json);
+  const auto port = parameters.text("port");
+  const auto segment = parameters.text("segment");
+  parameters.finish();
+  if (port) port_named(*port);
+  if (segment && !bridge_.config().segments.contains(*segment)) {
+    throw FailureError("segment " + *segment + ": there is none");
+  }
+  Json rows = Json::array();
+  const auto add = [&](MacAddress mac, const std::string& on, const std::string& in,
+                       const char* kind, std::uint32_t age_seconds) {
+    if ((port && on != *port) || (segment && in != *segment)) return;
+    rows.push_back({{"mac", config::to_text(mac)},
+                    {"vlan", nullptr},
+                    {"segment", in},
+                    {"port", on},
+                    {"kind", kind},
+                    {"age_seconds", age_seconds}});
+  };
+  for (const auto& [name, bound] : bridge_.config().ports) {
+    for (const MacAddress mac : bound.macs) add(mac, name, bound.segment, "bound", 0);
+  }
+  for (const StaticEntry& entry : bridge_.statics()) {
+    add(entry.mac, entry.port, port_named(entry.port).segment, "static", 0);
+  }
+  CopyCounters sizes;
+  bridge_.engine().call(sizes);
+  constexpr std::size_t kMargin = 1024;  // learned in between
+  CopyFdb copy(sizes.fdb_size + kMargin);
+  bridge_.engine().call(copy);
+  for (const CopyFdb::Row& row : copy.rows) {
+    add(row.mac, port_text(row.port), bridge_.segment_name(row.segment), "learned",
+        row.age_ms / 1000);
+  }
+  return rows;
+}
+
+Json Methods::fdb_add(const Json& json) {
+  Parameters parameters("fdb.add", json);
+  const auto mac = parameters.mac("mac");
+  const std::string port = parameters.required_text("port");
+  parameters.finish();
+  if (!mac) throw UsageError("fdb.add: mac is missing");
+  if (mac->is_group() || mac->is_zero()) {
+    throw UsageError("fdb.add: " + config::to_text(*mac) + " is no address of a station");
+  }
+  port_named(port);
+  bridge_.add_static(*mac, port);
+  return Json::object();
+}
+
+Json Methods::fdb_del(const Json& json) {
+  Parameters parameters("fdb.del", json);
+  const auto mac = parameters.mac("mac");
+  const std::string segment = parameters.text("segment").value_or("");
+  parameters.finish();
+  if (!mac) throw UsageError("fdb.del: mac is missing");
+  if (!segment.empty() && !bridge_.config().segments.contains(segment)) {
+    throw FailureError("segment " + segment + ": there is none");
+  }
+  bool any = false;
+  for (const auto& [name, settings] : bridge_.config().segments) {
+    if (!segment.empty() && name != segment) continue;
+    any |= bridge_.remove_static(*mac, name);
+    FlushFdb flush;
+    flush.any_mac = false;
+    flush.mac = *mac;
+    flush.segment = bridge_.segment_index(name);
+    bridge_.engine().call(flush);
+    any |= flush.forgotten > 0;
+  }
+  if (any) return Json::object();
+  for (const auto& [name, port] : bridge_.config().ports) {
+    if (std::ranges::find(port.macs, *mac) != port.macs.end()) {
+      throw FailureError("address " + config::to_text(*mac) + ": is bound to port " + name +
+                         "; take it off with `port set`");
+    }
+  }
+  throw FailureError("address " + config::to_text(*mac) + ": nobody has it");
+}
+
+Json Methods::fdb_flush(const Json& json) {
+  Parameters parameters("fdb.flush", json);
+  const auto port = parameters.text("port");
+  parameters.finish();
+  FlushFdb flush;
+  if (port) flush.port = bridge_.status_of(port_named(*port).name).index;
+  bridge_.engine().call(flush);
+  return {{"flushed", flush.forgotten}};
+}
+
+Json Methods::stats(const Json& json) {
+  Parameters parameters("stats", json);
+  const auto only = parameters.text("name");
+  parameters.finish();
+  if (only) port_named(*only);
+  CopyCounters copy;
+  bridge_.engine().call(copy);
+  Json rows = Json::array();
+  for (const auto& [name, port] : bridge_.config().ports) {
+    if (only && name != *only) continue;
+    const PortCounters& counters = copy.counters[bridge_.status_of(name).index];
+    const Intake intake = bridge_.intake_of(name, counters.received);
+    rows.push_back({{"name", name},
+                    {"ingress",
+                     {{"handed", intake.handed},
+                      {"before",
+                       {{"too_big", intake.too_big},
+                        {"malformed", intake.malformed},
+                        {"overrun", intake.overrun}}},
+                      {"in_flight", intake.in_flight},
+                      {"received", counters.received},
+                      {"bytes", counters.received_bytes},
+                      {"unicast", counters.unicast},
+                      {"flooded", counters.flooded},
+                      {"drops", drops_json(counters.dropped)}}},
+                    {"egress",
+                     {{"offered", counters.offered},
+                      {"tx", counters.sent},
+                      {"bytes", counters.sent_bytes},
+                      {"drops", drops_json(counters.refused)}}}});
+  }
+  return rows;
+}
+
+Json Methods::explain(const Json& json) {
+  Parameters parameters("explain", json);
+  const std::string name = parameters.required_text("port");
+  const std::string hex = parameters.required_text("frame");
+  parameters.finish();
+  const PortIndex from = bridge_.status_of(port_named(name).name).index;
+  const auto bytes = parse_hex(hex);
+  if (!bytes) throw UsageError("explain: the frame must be hexadecimal digits, two a byte");
+  if (bytes->size() > kExplainBytesMax) throw UsageError("explain: more than 65536 bytes");
+  Explain command(from, *bytes);
+  bridge_.engine().call(command);
+  return explanation_json(command, bridge_);
+}
+
+Json Methods::reload(const Json& json) {
+  Parameters("reload", json).finish();
+  reload_();
+  return Json::object();
+}
+
+Json Methods::event_json(const Event& event) const {
+  const auto port = bridge_.name_of(event.port);
+  if (!port) return nullptr;
+  Json json{{"port", *port}};
+  switch (event.kind) {
+    case Event::Kind::learned:
+      json["event"] = "learned";
+      break;
+    case Event::Kind::aged:
+      json["event"] = "aged";
+      break;
+    case Event::Kind::moved:
+      json["event"] = "moved";
+      json["from"] = port_text(event.from);
+      break;
+    case Event::Kind::dropped: {
+      json["event"] = "drop";
+      json["reason"] = std::string(bulkhead::name_of(event.reason));
+      json["side"] = event.at_egress ? "egress" : "ingress";
+      json["from"] = port_text(event.from);
+      json["length"] = event.length;
+      describe_head(json, {event.head.data(), event.head_length});
+      return json;
+    }
+    case Event::Kind::done:
+      return nullptr;
+  }
+  json["mac"] = config::to_text(event.mac);
+  json["segment"] = bridge_.segment_name(event.segment);
+  return json;
+}
+
+Json Methods::port_event_json(const std::string& port, PortState state) {
+  return {{"event", control::name_of(state)}, {"port", port}};
+}
+
+}  // namespace bulkhead::control

@@ -1,0 +1,27 @@
+// JSON-RPC 2.0 as text: a request line to a response line. Knows nothing of sockets.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/methods.hpp"
+#include "control/rpc_error.hpp"
+
+namespace bulkhead::control {
+
+inline constexpr std::size_t kRequestBytesMax = 1 << 20;
+
+struct RpcAnswer {
+  std::string line;  // without its newline; empty if nothing is to be answered (a notification)
+  bool subscribe = false;  // the peer wants events of `kinds` from now on
+  std::vector<std::string> kinds;
+};
+
+[[nodiscard]] std::string rpc_error_line(RpcError code, const std::string& message);
+[[nodiscard]] std::string rpc_event_line(const Json& event);
+
+/// Answers one line. `may_change`: the peer may change things. Never throws.
+[[nodiscard]] RpcAnswer answer(Methods& methods, std::string_view line, bool may_change);
+
+}  // namespace bulkhead::control

@@ -1,0 +1,96 @@
+#include "dataplane/commands.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace bulkhead {
+
+bool SwapSnapshot::step(Worker& worker, std::uint32_t) {
+  snapshot = worker.swap_snapshot(snapshot);
+  return true;
+}
+
+bool ReplaceFdb::step(Worker& worker, std::uint32_t) {
+  fdb = worker.replace_fdb(fdb);
+  return true;
+}
+
+bool Plug::step(Worker& worker, std::uint32_t) {
+  worker.backend(backend).plug(port, attachment);
+  return true;
+}
+
+bool Unplug::step(Worker& worker, std::uint32_t) {
+  attachment = worker.backend(backend).unplug(port);
+  return true;
+}
+
+bool FlushFdb::step(Worker& worker, std::uint32_t) {
+  place_ = worker.fdb().visit(place_, kCopiesPerRound, [this](const MacTable::Entry& entry) {
+    const bool match = (port == kNoPort || entry.port == port) &&
+                       (any_mac || (entry.mac() == mac && entry.segment() == segment));
+    if (match) ++forgotten;
+    return match;
+  });
+  if (place_ != 0) return false;
+  if (reset_counters) worker.forwarder().counters(port) = {};
+  return true;
+}
+
+bool CopyFdb::step(Worker& worker, std::uint32_t now_ms) {
+  const Snapshot& snapshot = worker.snapshot();
+  place_ = worker.fdb().visit(place_, kCopiesPerRound, [&](const MacTable::Entry& entry) {
+    if (rows.size() < rows.capacity() && worker.fdb().is_alive(snapshot, entry, now_ms)) {
+      rows.push_back({entry.mac(), entry.segment(), entry.port, now_ms - entry.seen_ms});
+    }
+    return false;
+  });
+  return place_ == 0;
+}
+
+bool CopyCounters::step(Worker& worker, std::uint32_t) {
+  const std::size_t end = std::min(next_ + kCopiesPerRound, counters.size());
+  for (; next_ < end; ++next_) {
+    counters[next_] = worker.forwarder().counters(static_cast<PortIndex>(next_));
+  }
+  fdb_size = worker.fdb().size();
+  buffers_free = worker.pool().free_count();
+  rounds = worker.rounds();
+  return next_ == counters.size();
+}
+
+Explain::Explain(PortIndex from_port, std::vector<std::uint8_t> frame_bytes)
+    : from(from_port), bytes(std::move(frame_bytes)) {
+  steps.reserve(32 + 4 * kPortsMax);
+  egress.reserve(kPortsMax);
+}
+
+bool Explain::step(Worker& worker, std::uint32_t now_ms) {
+  const Snapshot& snapshot = worker.snapshot();
+  if (!snapshot.has(from)) return true;
+  PortIndex at = kNoPort;
+  const auto trace = [this, &at](Check check, bool passed) {
+    steps.push_back({check, passed, at});
+    return passed;
+  };
+  Buffer buffer;
+  buffer.data = bytes.data();
+  buffer.length = static_cast<std::uint32_t>(bytes.size());
+  parsed = parse(Frame{&buffer, buffer.length, from});
+  verdict = decide(snapshot, worker.fdb(), parsed, from, now_ms, trace);
+  if (verdict.kind == Verdict::Kind::unicast) egress.push_back(verdict.port);
+  for (const PortIndex to : verdict.ports) {
+    if (to == from) continue;
+    at = to;
+    if (!admit(snapshot, parsed, to, kNoPort, trace)) egress.push_back(to);
+  }
+  verdict.ports = {};
+  return true;
+}
+
+bool WatchDrops::step(Worker& worker, std::uint32_t) {
+  worker.forwarder().reporter().set_limit(limit_);
+  return true;
+}
+
+}  // namespace bulkhead

@@ -1,0 +1,129 @@
+// The commands that control sends through the mailbox. Each is made by control, carried out on the
+// worker's thread between two batches, and comes back with its result in it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/counters.hpp"
+#include "dataplane/decide.hpp"
+#include "dataplane/mailbox.hpp"
+#include "dataplane/worker.hpp"
+
+namespace bulkhead {
+
+/// Puts a new policy in force; afterwards `snapshot` is the old one.
+class SwapSnapshot : public Command {
+ public:
+  explicit SwapSnapshot(const Snapshot* next) : snapshot(next) {}
+  bool step(Worker& worker, std::uint32_t now_ms) override;
+  const Snapshot* snapshot;
+};
+
+/// Moves the learned addresses into a larger table; afterwards `fdb` is the old one.
+class ReplaceFdb : public Command {
+ public:
+  explicit ReplaceFdb(Fdb* next) : fdb(next) {}
+  bool step(Worker& worker, std::uint32_t now_ms) override;
+  Fdb* fdb;
+};
+
+/// Gives a backend what it needs to serve a port.
+class Plug : public Command {
+ public:
+  Plug(std::uint8_t to_backend, PortIndex as_port, Attachment* what)
+      : backend(to_backend), port(as_port), attachment(what) {}
+  bool step(Worker& worker, std::uint32_t now_ms) override;
+  std::uint8_t backend;
+  PortIndex port;
+  Attachment* attachment;
+};
+
+/// Takes it back; afterwards `attachment` is what was plugged, or nullptr.
+class Unplug : public Command {
+ public:
+  Unplug(std::uint8_t from_backend, PortIndex which) : backend(from_backend), port(which) {}
+  bool step(Worker& worker, std::uint32_t now_ms) override;
+  std::uint8_t backend;
+  PortIndex port;
+  Attachment* attachment = nullptr;
+};
+
+/// Forgets learned addresses: of one port, of one segment and address, or all.
+class FlushFdb : public Command {
+ public:
+  bool step(Worker& worker, std::uint32_t now_ms) override;
+  PortIndex port = kNoPort;      // kNoPort: any
+  bool any_mac = true;
+  MacAddress mac;                // unless any_mac
+  SegmentIndex segment = 0;      // unless any_mac
+  bool reset_counters = false;   // of `port` too: its index is to be used for another
+  std::uint32_t forgotten = 0;   // result
+
+ private:
+  std::uint32_t place_ = 0;
+};
+
+/// Copies what was learned and is alive, with ages.
+class CopyFdb : public Command {
+ public:
+  struct Row {
+    MacAddress mac;
+    SegmentIndex segment;
+    PortIndex port;
+    std::uint32_t age_ms;
+  };
+  /// `rows_max`: more are left out; the room is reserved here, on the control thread.
+  explicit CopyFdb(std::size_t rows_max) { rows.reserve(rows_max); }
+  bool step(Worker& worker, std::uint32_t now_ms) override;
+  std::vector<Row> rows;
+
+ private:
+  std::uint32_t place_ = 0;
+};
+
+/// Copies the counters of all ports; each port's agree with each other.
+class CopyCounters : public Command {
+ public:
+  CopyCounters() : counters(kPortsMax) {}
+  bool step(Worker& worker, std::uint32_t now_ms) override;
+  std::vector<PortCounters> counters;  // by port index
+  std::size_t fdb_size = 0;
+  std::uint32_t buffers_free = 0;
+  std::uint64_t rounds = 0;
+
+ private:
+  std::size_t next_ = 0;
+};
+
+/// What decide() says of a frame, check by check, with the worker's own state. Changes nothing.
+class Explain : public Command {
+ public:
+  struct Step {
+    Check check;
+    bool passed;
+    PortIndex egress;  // kNoPort: a check on the way in
+  };
+  Explain(PortIndex from, std::vector<std::uint8_t> bytes);
+  bool step(Worker& worker, std::uint32_t now_ms) override;
+
+  PortIndex from;
+  std::vector<std::uint8_t> bytes;
+  Parsed parsed;
+  Verdict verdict;               // `ports` is cleared: see `egress`
+  std::vector<PortIndex> egress;  // ports that would get it
+  std::vector<Step> steps;       // in order
+};
+
+/// How many drops a second and port are reported.
+class WatchDrops : public Command {
+ public:
+  explicit WatchDrops(std::uint16_t reports_per_sweep) : limit_(reports_per_sweep) {}
+  bool step(Worker& worker, std::uint32_t now_ms) override;
+
+ private:
+  std::uint16_t limit_;
+};
+
+}  // namespace bulkhead

@@ -1,0 +1,27 @@
+// What a worker counts for a port. The ledger, at every moment between two rounds:
+//   received = unicast + flooded + sum of dropped        (ingress)
+//   offered  = sent + sum of refused                     (egress)
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/drop_reason.hpp"
+
+namespace bulkhead {
+
+struct PortCounters {
+  // ingress: frames that came in by this port
+  std::uint64_t received = 0;
+  std::uint64_t received_bytes = 0;
+  std::uint64_t unicast = 0;
+  std::uint64_t flooded = 0;
+  std::array<std::uint64_t, kDropReasonCount> dropped{};
+  // egress: frames that were to leave by this port
+  std::uint64_t offered = 0;
+  std::uint64_t sent = 0;
+  std::uint64_t sent_bytes = 0;
+  std::array<std::uint64_t, kDropReasonCount> refused{};
+};
+
+}  // namespace bulkhead

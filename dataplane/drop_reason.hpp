@@ -1,0 +1,32 @@
+// The reasons of drop_reasons.def as an enum, and their names and help as text.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace bulkhead {
+
+enum class DropReason : std::uint8_t {
+#define DROP_REASON(name, help) name,
+#include "dataplane/drop_reasons.def"
+#undef DROP_REASON
+};
+
+struct DropReasonText {
+  std::string_view name;
+  std::string_view help;
+};
+
+inline constexpr std::array kDropReasons{
+#define DROP_REASON(name, help) DropReasonText{#name, help},
+#include "dataplane/drop_reasons.def"
+#undef DROP_REASON
+};
+
+inline constexpr std::size_t kDropReasonCount = kDropReasons.size();
+
+constexpr std::size_t index_of(DropReason reason) { return static_cast<std::size_t>(reason); }
+constexpr std::string_view name_of(DropReason reason) { return kDropReasons[index_of(reason)].name; }
+
+}  // namespace bulkhead

@@ -1,0 +1,84 @@
+#include "dataplane/fdb.hpp"
+
+namespace bulkhead {
+namespace {
+
+EntryKind kind_of(const PortPolicy& port) {
+  return port.trusted ? EntryKind::learned_trusted : EntryKind::learned_guest;
+}
+
+}  // namespace
+
+Fdb::Judgement Fdb::judge(const Snapshot& snapshot, PortIndex from, MacAddress source,
+                          std::uint32_t now_ms) const {
+  const PortPolicy& port = snapshot.ports[from];
+  const auto refuse = [](DropReason reason) { return Judgement{Change::refuse, reason}; };
+  const MacTable::Entry* entry = table_.find(source, port.segment);
+  const bool alive = entry != nullptr && is_alive(snapshot, *entry, now_ms);
+  if (entry != nullptr && entry->port == from) return {Change::refresh};
+  if (alive) {
+    // By what the ports are now: a reload may have changed it.
+    if (kind_of(snapshot.ports[entry->port]) > kind_of(port))
+      return refuse(DropReason::spoofed_mac);
+    if (entry->moves >= kMovesPerSweep) return refuse(DropReason::flapping);
+  }
+  if (on_port_[from] >= port.mac_max) return refuse(DropReason::mac_limit);
+  if (entry != nullptr) return {Change::move};  // a dead entry makes way without a trace
+  if (in_segment_[port.segment] >= snapshot.segments[port.segment].mac_limit ||
+      table_.used() >= table_.room() || !table_.has_place(source, port.segment)) {
+    return refuse(DropReason::mac_limit);
+  }
+  return {Change::insert};
+}
+
+PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, MacAddress source, Change change,
+                     std::uint32_t now_ms) {
+  const PortPolicy& port = snapshot.ports[from];
+  PortIndex before = kNoPort;
+  MacTable::Entry* entry = nullptr;
+  switch (change) {
+    case Change::nothing:
+    case Change::refuse:
+      return before;
+    case Change::refresh:
+      entry = table_.find(source, port.segment);
+      break;
+    case Change::insert:
+      entry = table_.insert(source, port.segment);
+      ++on_port_[from];
+      ++in_segment_[port.segment];
+      break;
+    case Change::move:
+      entry = table_.find(source, port.segment);
+      if (is_alive(snapshot, *entry, now_ms)) {
+        before = entry->port;
+        ++entry->moves;
+      }
+      --on_port_[entry->port];
+      ++on_port_[from];
+      break;
+  }
+  entry->port = from;
+  entry->kind = kind_of(port);
+  entry->seen_ms = now_ms;
+  return before;
+}
+
+void Fdb::forget(MacTable::Entry& entry) {
+  --on_port_[entry.port];
+  --in_segment_[entry.segment()];
+  table_.erase(entry);
+}
+
+void Fdb::take_over(Fdb& other) {
+  other.visit(0, other.bucket_count(), [this](const MacTable::Entry& from) {
+    if (MacTable::Entry* to = table_.insert(from.mac(), from.segment()); to != nullptr) {
+      *to = from;
+      ++on_port_[from.port];
+      ++in_segment_[from.segment()];
+    }
+    return false;
+  });
+}
+
+}  // namespace bulkhead

@@ -1,0 +1,103 @@
+// What the ports have taught: the learned half of the MAC table, with ages, limits and moves.
+//
+// judge() says what a source address would change and whether it may; learn() does it, and is
+// called only for frames that were not dropped (ISOLATION.md, law 1). An entry older than its
+// segment's ageing is as good as gone at once; sweep() takes it out within a second. Entries of a
+// port that no longer learns are dead too: find() asks the snapshot. One worker's thread only.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/drop_reason.hpp"
+#include "dataplane/mac_table.hpp"
+#include "dataplane/snapshot.hpp"
+
+namespace bulkhead {
+
+class Fdb {
+ public:
+  enum class Change : std::uint8_t { nothing, refresh, insert, move, refuse };
+  struct Judgement {
+    Change change = Change::nothing;
+    DropReason reason = DropReason::mac_limit;  // of a refusal
+  };
+
+  /// `entries`: learned addresses of all segments together.
+  Fdb(std::size_t entries, HashKey key) : table_(entries, key) {}
+
+  /// Where an address was learned; nullptr if nowhere, or if that no longer counts.
+  [[nodiscard]] const MacTable::Entry* find(const Snapshot& snapshot, MacAddress mac,
+                                            SegmentIndex segment, std::uint32_t now_ms) const {
+    const MacTable::Entry* entry = table_.find(mac, segment);
+    return entry != nullptr && is_alive(snapshot, *entry, now_ms) ? entry : nullptr;
+  }
+
+  /// What seeing `source` on learning port `from` would change. Changes nothing.
+  [[nodiscard]] Judgement judge(const Snapshot& snapshot, PortIndex from, MacAddress source,
+                                std::uint32_t now_ms) const;
+
+  /// Carries out what judge() said. Returns the port that the address was on before a move.
+  PortIndex learn(const Snapshot& snapshot, PortIndex from, MacAddress source, Change change,
+                  std::uint32_t now_ms);
+
+  void prefetch(MacAddress mac, SegmentIndex segment) const { table_.prefetch(mac, segment); }
+
+  /// Takes out what is dead, or bound meanwhile, in `buckets` buckets from where the last call
+  /// stopped; `aged(entry)` is told of each before it goes.
+  template <class Aged>
+  void sweep(const Snapshot& snapshot, std::uint32_t now_ms, std::uint32_t buckets, Aged&& aged) {
+    for (; buckets > 0; --buckets, sweep_place_ = next_place(sweep_place_)) {
+      for (MacTable::Entry& entry : table_.bucket(sweep_place_)) {
+        if (entry.key == 0) continue;
+        entry.moves = 0;
+        const bool bound = snapshot.bound.find(entry.mac(), entry.segment()) != nullptr;
+        if (!bound && is_alive(snapshot, entry, now_ms)) continue;
+        aged(entry);
+        forget(entry);
+      }
+    }
+  }
+
+  /// Visits `buckets` buckets from `place` on; the visitor says whether to forget the entry.
+  /// Returns the place to go on from, 0 at the end.
+  template <class Visitor>
+  std::uint32_t visit(std::uint32_t place, std::uint32_t buckets, Visitor&& visitor) {
+    for (; buckets > 0; --buckets) {
+      for (MacTable::Entry& entry : table_.bucket(place)) {
+        if (entry.key != 0 && visitor(std::as_const(entry))) forget(entry);
+      }
+      place = next_place(place);
+      if (place == 0) return 0;
+    }
+    return place;
+  }
+
+  /// Takes over every entry of `other`, whose table was smaller.
+  void take_over(Fdb& other);
+
+  [[nodiscard]] bool is_alive(const Snapshot& snapshot, const MacTable::Entry& entry,
+                              std::uint32_t now_ms) const {
+    if (!snapshot.has(entry.port)) return false;
+    const PortPolicy& port = snapshot.ports[entry.port];
+    return port.learns && port.segment == entry.segment() &&
+           now_ms - entry.seen_ms < snapshot.segments[port.segment].ageing_ms;
+  }
+  [[nodiscard]] std::uint32_t bucket_count() const { return table_.bucket_count(); }
+  [[nodiscard]] std::size_t size() const { return table_.used(); }
+  [[nodiscard]] std::size_t room() const { return table_.room(); }
+  [[nodiscard]] HashKey hash_key() const { return table_.hash_key(); }
+
+ private:
+  [[nodiscard]] std::uint32_t next_place(std::uint32_t place) const {
+    return (place + 1) & (table_.bucket_count() - 1);
+  }
+  void forget(MacTable::Entry& entry);
+
+  MacTable table_;
+  std::array<std::uint32_t, kPortsMax> on_port_{};
+  std::array<std::uint32_t, kSegmentsMax> in_segment_{};
+  std::uint32_t sweep_place_ = 0;
+};
+
+}  // namespace bulkhead

@@ -1,0 +1,146 @@
+#include "dataplane/forward.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <utility>
+
+namespace bulkhead {
+
+void DropReporter::report(DropReason reason, bool at_egress, PortIndex port, const Frame& frame) {
+  if (said_[frame.from] >= limit_) return;
+  ++said_[frame.from];
+  Event event;
+  event.kind = Event::Kind::dropped;
+  event.reason = reason;
+  event.at_egress = at_egress;
+  event.port = port;
+  event.from = frame.from;
+  event.length = frame.length;
+  event.head_length =
+      std::min<std::uint32_t>(frame.head->length, static_cast<std::uint32_t>(Event::kHeadBytes));
+  std::memcpy(event.head.data(), frame.head->data, event.head_length);
+  if (!mailbox_.events.push(event)) mailbox_.events_lost.fetch_add(1, std::memory_order_relaxed);
+}
+
+Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailbox& mailbox)
+    : pool_(pool),
+      backends_(backends),
+      mailbox_(mailbox),
+      reporter_(mailbox),
+      counters_(kPortsMax),
+      gathered_(kPortsMax) {
+  dirty_.reserve(kPortsMax);
+}
+
+void Forwarder::forward(const Snapshot& snapshot, Fdb& fdb, std::span<const Frame> frames,
+                        std::uint32_t now_ms) {
+  assert(frames.size() <= kBatchFrames);
+  std::array<Parsed, kBatchFrames> parsed;
+  std::array<Verdict, kBatchFrames> verdicts;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    parsed[i] = parse(frames[i]);
+    const SegmentIndex segment = snapshot.ports[frames[i].from].segment;
+    snapshot.bound.prefetch(parsed[i].destination, segment);
+    fdb.prefetch(parsed[i].destination, segment);
+  }
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const Frame& frame = frames[i];
+    PortCounters& ingress = counters_[frame.from];
+    ++ingress.received;
+    ingress.received_bytes += frame.length;
+    verdicts[i] = decide(snapshot, fdb, parsed[i], frame.from, now_ms);
+    learn(snapshot, fdb, frame, parsed[i], verdicts[i].change, now_ms);
+  }
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    if (verdicts[i].kind != Verdict::Kind::unicast) continue;
+    ++counters_[frames[i].from].unicast;
+    ++counters_[verdicts[i].port].offered;
+    deliver(snapshot, verdicts[i].port, frames[i]);
+  }
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    if (verdicts[i].kind != Verdict::Kind::flood) continue;
+    ++counters_[frames[i].from].flooded;
+    flood(snapshot, frames[i], parsed[i], verdicts[i]);
+    pool_.release(frames[i].head);
+  }
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    if (verdicts[i].kind != Verdict::Kind::drop) continue;
+    drop(frames[i], verdicts[i]);
+    pool_.release(frames[i].head);
+  }
+}
+
+void Forwarder::learn(const Snapshot& snapshot, Fdb& fdb, const Frame& frame, const Parsed& parsed,
+                      Fdb::Change change, std::uint32_t now_ms) {
+  const PortIndex before = fdb.learn(snapshot, frame.from, parsed.source, change, now_ms);
+  if (change != Fdb::Change::insert && change != Fdb::Change::move) return;
+  Event event;
+  event.kind = before == kNoPort ? Event::Kind::learned : Event::Kind::moved;
+  event.port = frame.from;
+  event.from = before;
+  event.segment = snapshot.ports[frame.from].segment;
+  event.mac = parsed.source;
+  if (!mailbox_.events.push(event)) mailbox_.events_lost.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Forwarder::flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,
+                      const Verdict& verdict) {
+  for (const PortIndex to : verdict.ports) {
+    if (to == frame.from) continue;
+    ++counters_[to].offered;
+    if (const auto reason = admit(snapshot, parsed, to, kNoPort)) {
+      refuse(to, *reason, frame);
+      continue;
+    }
+    ++frame.head->references;
+    deliver(snapshot, to, frame);
+  }
+}
+
+void Forwarder::drop(const Frame& frame, const Verdict& verdict) {
+  if (verdict.port == kNoPort) {
+    ++counters_[frame.from].dropped[index_of(verdict.reason)];
+    reporter_.report(verdict.reason, false, frame.from, frame);
+  } else {  // it came in well, and its egress port refuses it
+    ++counters_[frame.from].unicast;
+    ++counters_[verdict.port].offered;
+    refuse(verdict.port, verdict.reason, frame);
+  }
+}
+
+void Forwarder::refuse(PortIndex port, DropReason reason, const Frame& frame) {
+  ++counters_[port].refused[index_of(reason)];
+  reporter_.report(reason, true, port, frame);
+}
+
+void Forwarder::deliver(const Snapshot& snapshot, PortIndex port, const Frame& frame) {
+  Gathered& gathered = gathered_[port];
+  if (gathered.count == gathered.frames.size()) flush_port(snapshot, port);
+  if (!std::exchange(gathered.listed, true)) dirty_.push_back(port);
+  gathered.frames[gathered.count++] = frame;
+}
+
+void Forwarder::flush_port(const Snapshot& snapshot, PortIndex port) {
+  Gathered& gathered = gathered_[port];
+  const std::span<const Frame> frames(gathered.frames.data(), gathered.count);
+  PortCounters& egress = counters_[port];
+  const std::size_t sent = backends_[snapshot.ports[port].backend]->send(port, frames);
+  egress.sent += sent;
+  for (const Frame& frame : frames.first(sent)) egress.sent_bytes += frame.length;
+  for (const Frame& frame : frames.subspan(sent)) {
+    refuse(port, DropReason::overrun, frame);
+    pool_.release(frame.head);
+  }
+  gathered.count = 0;
+}
+
+void Forwarder::flush(const Snapshot& snapshot) {
+  for (const PortIndex port : dirty_) {
+    flush_port(snapshot, port);
+    gathered_[port].listed = false;
+  }
+  dirty_.clear();
+}
+
+}  // namespace bulkhead

@@ -1,0 +1,82 @@
+// One batch of frames from parse to egress: the verdicts of decide(), carried out.
+//
+// Frames are decided and learned from one by one and in order, so that a batch means what its
+// frames one after the other mean; then delivered in three plain loops. Frames for a port are
+// gathered and handed to its backend once a round, by flush(). Worker's thread only; no
+// allocation, lock, log or system call.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dataplane/backend.hpp"
+#include "dataplane/counters.hpp"
+#include "dataplane/decide.hpp"
+#include "dataplane/fdb.hpp"
+#include "dataplane/mailbox.hpp"
+#include "dataplane/snapshot.hpp"
+
+namespace bulkhead {
+
+/// Tells control of drops, but at most so many a port and sweep: a port that floods neither fills
+/// the ring nor uses up what another port may say.
+class DropReporter {
+ public:
+  explicit DropReporter(Mailbox& mailbox) : mailbox_(mailbox) {}
+
+  void report(DropReason reason, bool at_egress, PortIndex port, const Frame& frame);
+  void renew() { said_.fill(0); }
+  void set_limit(std::uint16_t reports_per_sweep) { limit_ = reports_per_sweep; }
+
+  static constexpr std::uint16_t kQuiet = 4;     // enough for a log line
+  static constexpr std::uint16_t kWatched = 64;  // while somebody runs `monitor drop`
+
+ private:
+  Mailbox& mailbox_;
+  std::uint16_t limit_ = kQuiet;
+  std::array<std::uint16_t, kPortsMax> said_{};  // by the port that sent the frame
+};
+
+class Forwarder {
+ public:
+  Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailbox& mailbox);
+
+  /// Takes over the references of `frames`, at most kBatchFrames.
+  void forward(const Snapshot& snapshot, Fdb& fdb, std::span<const Frame> frames,
+               std::uint32_t now_ms);
+  /// Hands everything gathered to the backends.
+  void flush(const Snapshot& snapshot);
+
+  [[nodiscard]] PortCounters& counters(PortIndex port) { return counters_[port]; }
+  [[nodiscard]] DropReporter& reporter() { return reporter_; }
+
+ private:
+  struct Gathered {
+    std::uint32_t count = 0;
+    bool listed = false;  // in dirty_
+    std::array<Frame, kBatchFrames> frames;
+  };
+
+  void learn(const Snapshot& snapshot, Fdb& fdb, const Frame& frame, const Parsed& parsed,
+             Fdb::Change change, std::uint32_t now_ms);
+  void flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,
+             const Verdict& verdict);
+  void drop(const Frame& frame, const Verdict& verdict);
+  /// Gathers a frame for `port`; takes over one reference.
+  void deliver(const Snapshot& snapshot, PortIndex port, const Frame& frame);
+  void refuse(PortIndex port, DropReason reason, const Frame& frame);
+  void flush_port(const Snapshot& snapshot, PortIndex port);
+
+  BufferPool& pool_;
+  std::span<Backend* const> backends_;
+  Mailbox& mailbox_;
+  DropReporter reporter_;
+  std::vector<PortCounters> counters_;
+  std::vector<Gathered> gathered_;  // by egress port
+  std::vector<PortIndex> dirty_;    // those of gathered_ to flush
+};
+
+}  // namespace bulkhead

@@ -1,0 +1,78 @@
+// Frames: Ethernet bytes in a chain of buffers, the headers in the first, and the pool that the
+// buffers come from.
+//
+// A buffer is a chunk of one shared memory (AF_XDP's UMEM, or plain memory in tests) and a
+// descriptor beside it. A flooded frame is sent to many ports without a copy: the head of its chain
+// counts who still needs it. Invariant, at every quiet moment: chunks = free + in fill rings +
+// referenced. One worker owns a pool; only its thread touches it.
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "dataplane/limits.hpp"
+
+namespace bulkhead {
+
+struct Buffer {
+  std::uint8_t* data = nullptr;  // first byte of the frame in this buffer
+  Buffer* next = nullptr;        // rest of the frame
+  std::uint32_t length = 0;      // bytes from data
+  std::uint32_t chunk = 0;       // which chunk of the pool's memory, fixed
+  std::uint32_t references = 0;  // of the whole chain; only the head's counts
+};
+
+struct Frame {
+  Buffer* head = nullptr;
+  std::uint32_t length = 0;  // bytes of the whole chain
+  PortIndex from = kNoPort;  // where it came in
+};
+
+class BufferPool {
+ public:
+  /// Cuts `memory` into chunks of `chunk_bytes`; the memory must outlive the pool.
+  BufferPool(std::span<std::uint8_t> memory, std::uint32_t chunk_bytes);
+
+  /// A free buffer with one reference, no data and the whole chunk to fill; nullptr if none is left.
+  Buffer* take() {
+    if (free_.empty()) return nullptr;
+    Buffer* buffer = free_.back();
+    free_.pop_back();
+    buffer->next = nullptr;
+    buffer->references = 1;
+    return buffer;
+  }
+
+  /// Gives one reference of the chain back; the last one frees every buffer of it.
+  void release(Buffer* head) {
+    assert(head->references > 0);
+    if (--head->references > 0) return;
+    for (Buffer* buffer = head; buffer != nullptr;) {
+      Buffer* next = buffer->next;
+      free_.push_back(buffer);  // never grows: reserved for all
+      buffer = next;
+    }
+  }
+
+  [[nodiscard]] Buffer& at(std::uint32_t chunk) { return buffers_[chunk]; }
+  [[nodiscard]] std::uint8_t* start_of(std::uint32_t chunk) {
+    return memory_.data() + std::size_t{chunk} * chunk_bytes_;
+  }
+  [[nodiscard]] std::span<std::uint8_t> memory() { return memory_; }
+  [[nodiscard]] std::uint32_t chunk_bytes() const { return chunk_bytes_; }
+  [[nodiscard]] std::uint32_t chunk_count() const {
+    return static_cast<std::uint32_t>(buffers_.size());
+  }
+  [[nodiscard]] std::uint32_t free_count() const { return static_cast<std::uint32_t>(free_.size()); }
+
+ private:
+  std::span<std::uint8_t> memory_;
+  std::uint32_t chunk_bytes_;
+  std::vector<Buffer> buffers_;
+  std::vector<Buffer*> free_;  // a stack: what was used last is still in the cache
+};
+
+}  // namespace bulkhead

@@ -1,0 +1,115 @@
+// The MAC table: who is where, by address and segment. Used twice: filled once by compile() with
+// what is bound (Snapshot::bound), and changing as ports learn (Fdb).
+//
+// Two-choice hashing into buckets of four entries, one cache line each: a look-up reads at most two
+// lines however full the table is and whatever guests choose as addresses, because the hash is
+// keyed with numbers drawn at start. Fixed capacity: when both buckets are full, insert() fails.
+// At the load that its makers keep (at most a quarter) that does not happen in practice: at half it
+// fails about once in every 65536 entries, and in small tables more often.
+// (A. Broder, M. Mitzenmacher, "Using multiple hash functions to improve IP lookups", 2001.)
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "dataplane/limits.hpp"
+#include "dataplane/mac_address.hpp"
+
+namespace bulkhead {
+
+/// Who put an entry there, in the order of rank: an address moves only to an equal or higher one.
+enum class EntryKind : std::uint8_t { learned_guest, learned_trusted, fixed, bound };
+
+struct HashKey {
+  std::array<std::uint64_t, 2> words{};
+};
+
+class MacTable {
+ public:
+  struct Entry {
+    std::uint64_t key = 0;  // 0: free. segment + 1 in the upper 16 bits, address below
+    std::uint32_t seen_ms = 0;
+    PortIndex port = kNoPort;
+    EntryKind kind = EntryKind::learned_guest;
+    std::uint8_t moves = 0;  // since the last sweep
+
+    [[nodiscard]] MacAddress mac() const { return {key & 0xffff'ffff'ffffULL}; }
+    [[nodiscard]] SegmentIndex segment() const {
+      return static_cast<SegmentIndex>((key >> 48) - 1);
+    }
+  };
+  static constexpr std::size_t kBucketEntries = 4;
+  using Bucket = std::array<Entry, kBucketEntries>;
+
+  /// Room for four times `entries`, so that at most a quarter is ever used.
+  MacTable(std::size_t entries, HashKey key);
+
+  [[nodiscard]] const Entry* find(MacAddress mac, SegmentIndex segment) const {
+    const std::uint64_t key = key_of(mac, segment);
+    const Places places = places_of(key);
+    for (const std::uint32_t place : {places.first, places.second}) {
+      for (const Entry& entry : buckets_[place].entries) {
+        if (entry.key == key) return &entry;
+      }
+    }
+    return nullptr;
+  }
+  [[nodiscard]] Entry* find(MacAddress mac, SegmentIndex segment) {
+    return const_cast<Entry*>(std::as_const(*this).find(mac, segment));
+  }
+
+  /// Whether insert() would find a place.
+  [[nodiscard]] bool has_place(MacAddress mac, SegmentIndex segment) const;
+  /// A new entry with its key set; nullptr if there is no room. The key must not be there yet.
+  Entry* insert(MacAddress mac, SegmentIndex segment);
+  void erase(Entry& entry) {
+    entry = Entry{};
+    --used_;
+  }
+
+  void prefetch(MacAddress mac, SegmentIndex segment) const {
+    __builtin_prefetch(&buckets_[places_of(key_of(mac, segment)).first]);
+  }
+
+  [[nodiscard]] std::uint32_t bucket_count() const { return mask_ + 1; }
+  [[nodiscard]] Bucket& bucket(std::uint32_t place) { return buckets_[place].entries; }
+  [[nodiscard]] std::size_t used() const { return used_; }
+  [[nodiscard]] std::size_t room() const { return buckets_.size() * kBucketEntries / 4; }
+  [[nodiscard]] HashKey hash_key() const { return hash_key_; }
+
+ private:
+  struct alignas(64) Line {
+    Bucket entries;
+  };
+  struct Places {
+    std::uint32_t first;
+    std::uint32_t second;
+  };
+
+  static std::uint64_t key_of(MacAddress mac, SegmentIndex segment) {
+    return mac.value | (std::uint64_t{segment} + 1) << 48;
+  }
+  /// Folded 64x64 multiplication with secret operands, as in wyhash, and a second one, for without
+  /// it some keys spread neighbouring addresses badly. The two places differ.
+  [[nodiscard]] Places places_of(std::uint64_t key) const {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product =
+        static_cast<Wide>(key ^ hash_key_.words[0]) * (std::rotl(key, 32) ^ hash_key_.words[1]);
+    auto hash = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+    hash = (hash ^ hash >> 32) * 0x9e37'79b9'7f4a'7c15;
+    hash ^= hash >> 32;
+    const auto first = static_cast<std::uint32_t>(hash) & mask_;
+    const auto step = static_cast<std::uint32_t>((hash >> 32) * mask_ >> 32) + 1;  // 1 to mask_
+    return {first, (first + step) & mask_};
+  }
+
+  HashKey hash_key_;
+  std::uint32_t mask_;
+  std::vector<Line> buckets_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace bulkhead

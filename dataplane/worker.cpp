@@ -1,0 +1,92 @@
+#include "dataplane/worker.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace bulkhead {
+
+Worker::Worker(BufferPool& pool, std::vector<Backend*> backends, Mailbox& mailbox,
+               const Snapshot* snapshot, Fdb* fdb)
+    : pool_(pool),
+      backends_(std::move(backends)),
+      mailbox_(mailbox),
+      snapshot_(snapshot),
+      fdb_(fdb),
+      forwarder_(pool, backends_, mailbox) {}
+
+Worker::Round Worker::round(std::uint32_t now_ms) {
+  ++rounds_;
+  Round result;
+  result.busy = take_commands(now_ms);
+  result.waiting = command_ != nullptr;
+  std::array<Frame, kBatchFrames> batch;
+  for (Backend* backend : backends_) {
+    const std::size_t count = backend->receive(batch);
+    if (count == 0) continue;
+    forwarder_.forward(*snapshot_, *fdb_, {batch.data(), count}, now_ms);
+    result.busy = true;
+  }
+  forwarder_.flush(*snapshot_);
+  for (Backend* backend : backends_) result.waiting |= backend->settle();
+  sweep(now_ms);
+  result.waiting |= sweep_debt_ > 0;
+  return result;
+}
+
+bool Worker::take_commands(std::uint32_t now_ms) {
+  bool any = false;
+  for (std::size_t i = 0; i < kCommandsPerRound; ++i) {
+    if (command_ == nullptr && !mailbox_.commands.pop(command_)) break;
+    any = true;
+    if (!command_done_) command_done_ = command_->step(*this, now_ms);
+    if (!command_done_) break;  // goes on next round
+    Event done;
+    done.command = command_;
+    if (!mailbox_.events.push(done)) break;  // never lost: again next round
+    command_ = nullptr;
+    command_done_ = false;
+  }
+  return any;
+}
+
+Fdb* Worker::replace_fdb(Fdb* next) {
+  next->take_over(*fdb_);
+  return std::exchange(fdb_, next);
+}
+
+void Worker::announce(const Event& event) {
+  if (!mailbox_.events.push(event)) mailbox_.events_lost.fetch_add(1, std::memory_order_relaxed);
+}
+
+// A slice of ageing a round, so that the whole table is swept once in kSweepMilliseconds, or slower
+// when a round may not take that long: entries are dead in time all the same (Fdb::is_alive).
+void Worker::sweep(std::uint32_t now_ms) {
+  const std::uint32_t elapsed_ms = std::min(now_ms - swept_ms_, kSweepMilliseconds);
+  const std::uint32_t earned = static_cast<std::uint32_t>(
+      std::uint64_t{fdb_->bucket_count()} * elapsed_ms / kSweepMilliseconds);
+  if (earned > 0) {
+    sweep_debt_ = std::min(sweep_debt_ + earned, fdb_->bucket_count());
+    swept_ms_ = now_ms;
+  }
+  if (sweep_debt_ > 0 && fdb_->size() > 0) {
+    const std::uint32_t buckets = std::min(sweep_debt_, kSweepBucketsPerRound);
+    fdb_->sweep(*snapshot_, now_ms, buckets, [this](const MacTable::Entry& entry) {
+      Event event;
+      event.kind = Event::Kind::aged;
+      event.port = entry.port;
+      event.segment = entry.segment();
+      event.mac = entry.mac();
+      announce(event);
+    });
+    sweep_debt_ -= buckets;
+  } else {
+    sweep_debt_ = 0;
+  }
+  if (now_ms - renewed_ms_ >= kSweepMilliseconds) {
+    forwarder_.reporter().renew();
+    renewed_ms_ = now_ms;
+  }
+}
+
+}  // namespace bulkhead

@@ -1,0 +1,321 @@
+// The rules between keys and between ports, and the command road.
+#include <gtest/gtest.h>
+
+#include "config/config.hpp"
+
+namespace bulkhead::config {
+namespace {
+
+using Kind = OptionValue::Kind;
+using Options = std::map<std::string, OptionValue>;
+
+std::string error_of(const std::string& text) {
+  try {
+    parse(text, "b.toml");
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+std::string error_of(const Config& config) {
+  try {
+    check(config);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+OptionValue word(const std::string& text) {
+  OptionValue value;
+  value.kind = Kind::string;
+  value.string = text;
+  return value;
+}
+
+OptionValue words(const std::vector<std::string>& list) {
+  OptionValue value;
+  value.kind = Kind::list;
+  value.list = list;
+  return value;
+}
+
+OptionValue flag(bool boolean) {
+  OptionValue value;
+  value.kind = Kind::boolean;
+  value.boolean = boolean;
+  return value;
+}
+
+OptionValue number(std::int64_t integer) {
+  OptionValue value;
+  value.kind = Kind::integer;
+  value.integer = integer;
+  return value;
+}
+
+Port named(const std::string& name) {
+  Port port;
+  port.name = name;
+  return port;
+}
+
+std::string error_of(const Options& options) {
+  try {
+    apply_options(named("vm1"), options);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+Port guest(const std::string& name, const std::string& device) {
+  Port port = named(name);
+  port.device = device;
+  port.any_mac = port.any_ip = true;
+  return port;
+}
+
+// ---- one port ----
+
+TEST(Check, AGuestIsBound) {
+  const std::string device = "[port.vm1]\ndevice = \"tap1\"\n";
+  const std::string need =
+      "b.toml:1:1: port vm1: a guest needs `mac` and `ip` (or \"any\"); say trusted = true to give "
+      "up isolation";
+  EXPECT_EQ(error_of(device), need);
+  EXPECT_EQ(error_of(device + "mac = \"any\"\n"), need);
+  EXPECT_EQ(error_of(device + "ip = \"any\"\n"), need);
+  EXPECT_EQ(error_of(device + "trusted = false\n"), need);
+  EXPECT_EQ(error_of(device + "mac = \"any\"\nip = \"any\"\n"), "");
+  EXPECT_EQ(error_of(device + "trusted = true\n"), "");
+  EXPECT_EQ(error_of(device + "trusted = true\nmac = \"52:54:00:00:00:01\"\n"), "");
+  EXPECT_EQ(error_of(device + "trusted = true\nip = \"10.0.0.1/8\"\n"), "");
+}
+
+TEST(Check, APortHasADevice) {
+  EXPECT_EQ(error_of("\n [port.vm1]\ntrusted = true\n"),
+            "b.toml:2:2: port vm1: `device` is missing; name a network device, such as device = "
+            "\"tap1\"");
+}
+
+TEST(Check, TransitIsForTrustedPorts) {
+  EXPECT_EQ(error_of("[port.vm1]\ndevice = \"t\"\nmac = \"any\"\nip = \"any\"\ntransit = true\n"),
+            "b.toml:1:1: port vm1: transit = true is for trusted ports; remove it");
+  EXPECT_EQ(error_of("[port.vm1]\ndevice = \"t\"\ntrusted = true\ntransit = true\n"), "");
+}
+
+TEST(Check, MacMaxIsForPortsThatLearn) {
+  const std::string rest = "device = \"t\"\nip = \"any\"\nmac_max = 5\n";
+  const std::string error =
+      "b.toml:1:1: port vm1: mac_max is for ports that learn, and this one has a `mac` list; "
+      "remove "
+      "it";
+  EXPECT_EQ(error_of("[port.vm1]\nmac = \"52:54:00:00:00:01\"\n" + rest), error);
+  EXPECT_EQ(error_of("[port.vm1]\ntrusted = true\nmac = \"52:54:00:00:00:01\"\n" + rest), error);
+  EXPECT_EQ(error_of("[port.vm1]\nmac = \"any\"\n" + rest), "");
+  EXPECT_EQ(error_of("[port.vm1]\ntrusted = true\n" + rest), "");
+}
+
+TEST(Check, NamesOfPortsAndSegments) {
+  const std::string rest = "]\ndevice = \"t\"\ntrusted = true\n";
+  EXPECT_EQ(error_of("[port." + std::string(32, 'a') + rest), "");
+  EXPECT_EQ(error_of("[port.\"A-z_0.9\"" + rest), "");
+  const std::string rule = ": a name is 1 to 32 letters, digits, '_', '.' or '-'";
+  EXPECT_EQ(error_of("[port.\"a b\"" + rest), "b.toml:1:1: port \"a b\"" + rule);
+  EXPECT_EQ(error_of("[port.\"\"" + rest), "b.toml:1:1: port \"\"" + rule);
+  EXPECT_EQ(error_of("[port.\"a\\nb\"" + rest), "b.toml:1:1: port \"a\\x0ab\"" + rule);
+  const std::string name(33, 'a');
+  EXPECT_EQ(error_of("[port." + name + rest), "b.toml:1:1: port \"" + name + "\"" + rule);
+  EXPECT_EQ(error_of("\n[segment.\"a/b\"]\n"), "b.toml:2:1: segment \"a/b\"" + rule);
+}
+
+// ---- between ports ----
+
+std::string two_guests(const std::string& first, const std::string& second) {
+  return "[port.vm2]\ndevice = \"tap2\"\n" + first + "\n[port.vm1]\ndevice = \"tap1\"\n" + second;
+}
+
+TEST(Check, AMacHasOnePortInASegment) {
+  const std::string mac = "ip = \"any\"\nmac = [\"52:54:00:00:00:09\", \"52:54:00:00:00:01\"]\n";
+  const std::string same = "ip = \"any\"\nmac = \"52-54-00-00-00-01\"\n";
+  // The later one in the file is told, whatever the names are.
+  EXPECT_EQ(
+      error_of(two_guests(mac, same)),
+      "b.toml:6:1: port vm1: mac 52:54:00:00:00:01 already belongs to port vm2; a MAC has one "
+      "port in a segment");
+  EXPECT_EQ(error_of(two_guests(mac, same + "segment = \"lan\"\n")), "");
+  EXPECT_EQ(
+      error_of(two_guests(mac + "segment = \"lan\"\n", same + "segment = \"lan\"\n")),
+      "b.toml:7:1: port vm1: mac 52:54:00:00:00:01 already belongs to port vm2; a MAC has one "
+      "port in a segment");
+  EXPECT_NE(error_of(two_guests(mac, same + "trusted = true\n")), "");
+}
+
+TEST(Check, AnAddressHasOnePortInASegment) {
+  const std::string ip = "mac = \"any\"\nip = \"192.168.50.13/24\"\n";
+  const std::string same = "mac = \"any\"\nip = [\"2001:db8::1\", \"192.168.50.13/16\"]\n";
+  EXPECT_EQ(error_of(two_guests(ip, same)),
+            "b.toml:6:1: port vm1: ip 192.168.50.13/16 already belongs to port vm2; an address has "
+            "one port in a segment");
+  EXPECT_EQ(error_of(two_guests(ip, same + "segment = \"lan\"\n")), "");
+  // An IPv6 address that begins with the bytes of an IPv4 address is another one.
+  EXPECT_EQ(error_of(two_guests(ip, "mac = \"any\"\nip = \"c0a8:320d::\"\n")), "");
+}
+
+TEST(Check, ADeviceAttachesOnePort) {
+  const std::string text =
+      "[port.a]\ndevice = \"tap1\"\ntrusted = true\n"
+      "[port.b]\ndevice = \"tap1\"\ntrusted = true\nsegment = \"other\"\n";
+  EXPECT_EQ(
+      error_of(text),
+      "b.toml:4:1: port b: device tap1 already belongs to port a; a device attaches one port");
+}
+
+TEST(Check, WhatCameByCommandCameLast) {
+  Config config = parse(two_guests("trusted = true", "trusted = true"), "b.toml");
+  config.ports["added"] = guest("added", "tap1");
+  EXPECT_EQ(error_of(config),
+            "port added: device tap1 already belongs to port vm1; a device attaches one port");
+}
+
+TEST(Check, PlacesNeedAFile) {
+  Config config = parse("[port.vm1]\ndevice = \"t\"\ntrusted = true\n", "b.toml");
+  config.ports["vm1"].trusted = false;
+  EXPECT_EQ(error_of(config).substr(0, 22), "b.toml:1:1: port vm1: ");
+  config.file.clear();
+  EXPECT_EQ(error_of(config).substr(0, 10), "port vm1: ");
+}
+
+TEST(Check, PortsAndSegmentsAreLimited) {
+  Config config;
+  for (int i = 0; i < 1024; ++i) {
+    const std::string name = "p" + std::to_string(i);
+    config.ports[name] = guest(name, name);
+  }
+  EXPECT_EQ(error_of(config), "");
+  config.ports["z"] = guest("z", "z");
+  EXPECT_EQ(error_of(config), "port z: one port too many; at most 1024 are allowed");
+
+  config.ports.clear();
+  for (int i = 0; i < 1024; ++i) config.segments["s" + std::to_string(i)];
+  EXPECT_EQ(error_of(config), "");
+  config.segments["z"];
+  EXPECT_EQ(error_of(config), "segment z: one segment too many; at most 1024 are allowed");
+}
+
+TEST(AddMissingSegments, MakesThemWithDefaultsAndKeepsTheOthers) {
+  Config config;
+  config.segments["lan"].ageing = std::chrono::seconds(7);
+  config.ports["a"].segment = "lan";
+  config.ports["b"].segment = "wan";
+  add_missing_segments(config);
+  EXPECT_EQ(config.segments.size(), 3U);
+  EXPECT_EQ(config.segments.at("lan").ageing, std::chrono::seconds(7));
+  EXPECT_EQ(config.segments.at("wan").name, "wan");
+  EXPECT_EQ(config.segments.at("default").name, "default");
+}
+
+// ---- by command ----
+
+TEST(ApplyOptions, TakesEveryKey) {
+  const Port port =
+      apply_options(named("vm1"), {{"segment", word("lan")},
+                                   {"device", word("tap1")},
+                                   {"attach", word("conduit")},
+                                   {"mac", words({"52:54:00:00:00:01", "52:54:00:00:00:02"})},
+                                   {"ip", word("10.0.0.1/8")},
+                                   {"mac_max", number(9)},
+                                   {"trusted", flag(true)},
+                                   {"isolated", flag(true)},
+                                   {"enforce", flag(true)},
+                                   {"unknown", flag(false)},
+                                   {"transit", flag(true)},
+                                   {"take_over", flag(true)}});
+  EXPECT_EQ(port.name, "vm1");
+  EXPECT_EQ(port.segment, "lan");
+  EXPECT_EQ(port.device, "tap1");
+  EXPECT_EQ(port.macs.size(), 2U);
+  EXPECT_EQ(port.addresses.size(), 1U);
+  EXPECT_EQ(port.mac_max, 9U);
+  EXPECT_EQ(port.unknown, false);
+  EXPECT_TRUE(port.trusted && port.isolated && port.transit && port.take_over);
+}
+
+TEST(ApplyOptions, ReplacesWhatIsSaidAndKeepsTheRest) {
+  Port port = apply_options(
+      named("vm1"),
+      {{"device", word("tap1")}, {"mac", word("52:54:00:00:00:01")}, {"ip", word("any")}});
+  port.position = {7, 1};
+  const Port any = apply_options(port, {{"mac", words({"any"})}, {"ip", word("10.0.0.1/8")}});
+  EXPECT_TRUE(any.any_mac && any.macs.empty());
+  EXPECT_TRUE(!any.any_ip && any.addresses.size() == 1);
+  EXPECT_EQ(any.device, "tap1");
+  EXPECT_EQ(any.position, (Position{7, 1}));
+  const Port bound = apply_options(any, {{"mac", word("52:54:00:00:00:02")}});
+  EXPECT_FALSE(bound.any_mac);
+  EXPECT_EQ(bound.macs, std::vector{parse_mac("52:54:00:00:00:02").value()});
+}
+
+TEST(ApplyOptions, RefusesWithoutAPlace) {
+  EXPECT_EQ(error_of(Options{{"ip", words({"10.0.0.1", "192.168.50.300"})}}),
+            "port vm1: ip \"192.168.50.300\" is not an address");
+  EXPECT_EQ(error_of(Options{{"macc", flag(true)}}),
+            "port vm1: unknown key \"macc\"; did you mean \"mac\"?");
+  EXPECT_EQ(error_of(Options{{"trusted", word("yes")}}),
+            "port vm1: trusted must be true or false, not \"yes\"");
+  EXPECT_EQ(error_of(Options{{"mac_max", number(0)}}),
+            "port vm1: mac_max must be 1 to 65536, not 0");
+  OptionValue other;
+  other.kind = Kind::other;
+  EXPECT_EQ(error_of(Options{{"device", other}}),
+            "port vm1: device must be a network device's name: 1 to 15 bytes without '/', ':' and "
+            "white space, not a value of another kind");
+  EXPECT_EQ(error_of(Options{{"enforce", flag(false)}}),
+            "port vm1: enforce = false is not supported yet; remove it");
+  for (const std::string key :
+       {"vhost", "vhost_mode", "prefixes", "routes", "link_local", "shared", "allow", "limit"}) {
+    EXPECT_EQ(error_of(Options{{key, word("x")}}),
+              "port vm1: `" + key + "` is not supported yet; remove it");
+  }
+}
+
+TEST(OptionKind, SaysWhatAKeyTakes) {
+  EXPECT_EQ(option_kind("trusted"), Kind::boolean);
+  EXPECT_EQ(option_kind("mac_max"), Kind::integer);
+  EXPECT_EQ(option_kind("device"), Kind::string);
+  EXPECT_EQ(option_kind("ip"), Kind::list);
+  EXPECT_EQ(option_kind("vhost"), Kind::other);
+  EXPECT_EQ(option_kind("macc"), std::nullopt);
+}
+
+TEST(SameAs, ComparesEverythingButThePosition) {
+  const Port port = guest("vm1", "tap1");
+  Port other = port;
+  other.position = {3, 4};
+  EXPECT_TRUE(port.same_as(other));
+  const std::vector<void (*)(Port&)> changes = {
+      [](Port& p) { p.name = "x"; },
+      [](Port& p) { p.segment = "x"; },
+      [](Port& p) { p.device = "x"; },
+      [](Port& p) { p.any_mac = false; },
+      [](Port& p) { p.macs.push_back({}); },
+      [](Port& p) { p.any_ip = false; },
+      [](Port& p) { p.addresses.push_back({}); },
+      [](Port& p) { p.trusted = true; },
+      [](Port& p) { p.isolated = true; },
+      [](Port& p) { p.transit = true; },
+      [](Port& p) { p.take_over = true; },
+      [](Port& p) { p.unknown = false; },
+      [](Port& p) { p.mac_max = 1; },
+  };
+  for (const auto change : changes) {
+    Port changed = port;
+    change(changed);
+    EXPECT_FALSE(port.same_as(changed));
+  }
+}
+
+}  // namespace
+}  // namespace bulkhead::config

@@ -1,0 +1,174 @@
+// The canonical parser: every field, and every way in which a frame can fall short of it.
+#include "dataplane/parse.hpp"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <span>
+
+#include "tests/unit/frames.hpp"
+
+namespace bulkhead {
+namespace {
+
+using test::Bytes;
+using test::frame;
+using test::kRarp;
+using test::mac;
+using test::put;
+using test::qemu_announcement;
+
+/// Parses with the first `split` bytes in one buffer, the rest in another. Each buffer is an
+/// allocation of its own and exact, so that the sanitizer sees a read beyond it.
+Parsed parse_bytes(const Bytes& bytes, std::size_t split = SIZE_MAX) {
+  const std::size_t head_length = std::min(split, bytes.size());
+  const auto store = [](std::span<const std::uint8_t> part) {
+    auto memory = std::make_unique<std::uint8_t[]>(part.size());
+    std::copy(part.begin(), part.end(), memory.get());
+    return memory;
+  };
+  const auto head_memory = store(std::span(bytes).first(head_length));
+  const auto rest_memory = store(std::span(bytes).subspan(head_length));
+  Buffer rest;
+  rest.data = rest_memory.get();
+  rest.length = static_cast<std::uint32_t>(bytes.size() - head_length);
+  Buffer head;
+  head.data = head_memory.get();
+  head.length = static_cast<std::uint32_t>(head_length);
+  if (rest.length > 0) head.next = &rest;
+  return parse({&head, static_cast<std::uint32_t>(bytes.size()), 0});
+}
+
+Payload payload_of(std::uint16_t ethertype) {
+  return parse_bytes(frame('b', 'a', ethertype)).payload;
+}
+
+bool is_control(std::uint64_t destination) {
+  return parse_bytes(frame({destination}, mac('a'))).bridge_control;
+}
+
+TEST(Parse, ReadsEveryField) {
+  const Parsed parsed =
+      parse_bytes(frame({0x0123'4567'89ab}, {0xfedc'ba98'7654}, 0x86dd, 1514));
+  EXPECT_TRUE(parsed.whole_header);
+  EXPECT_EQ(parsed.destination.value, 0x0123'4567'89abu);
+  EXPECT_EQ(parsed.source.value, 0xfedc'ba98'7654u);
+  EXPECT_EQ(parsed.ethertype, 0x86dd);
+  EXPECT_EQ(parsed.length, 1514u);
+  EXPECT_EQ(parsed.payload, Payload::ipv6);
+  EXPECT_FALSE(parsed.bridge_control);
+}
+
+TEST(Parse, NamesThePayload) {
+  EXPECT_EQ(payload_of(0x0800), Payload::ipv4);
+  EXPECT_EQ(payload_of(0x0806), Payload::arp);
+  EXPECT_EQ(payload_of(0x86dd), Payload::ipv6);
+  for (const std::uint16_t tpid : {0x8100, 0x88a8, 0x9100, 0x9200, 0x9300}) {
+    EXPECT_EQ(payload_of(tpid), Payload::tag) << std::hex << tpid;
+  }
+}
+
+TEST(Parse, KnowsNoOtherPayload) {
+  constexpr std::uint16_t kKnown[] = {0x0800, 0x0806, 0x86dd, 0x8100,
+                                      0x88a8, 0x9100, 0x9200, 0x9300};
+  for (std::uint32_t ethertype = 0; ethertype <= 0xffff; ++ethertype) {
+    if (std::ranges::find(kKnown, ethertype) != std::end(kKnown)) continue;
+    const Payload payload = payload_of(static_cast<std::uint16_t>(ethertype));
+    ASSERT_EQ(payload, Payload::other) << std::hex << ethertype;
+  }
+}
+
+TEST(Parse, SaysThatAHeaderIsShort) {
+  const Bytes whole = frame('b', 'a');
+  for (std::size_t length = 0; length < 14; ++length) {
+    const Parsed parsed = parse_bytes(Bytes(whole.begin(), whole.begin() + long(length)));
+    EXPECT_FALSE(parsed.whole_header) << length;
+    EXPECT_EQ(parsed.length, length);
+    EXPECT_TRUE(parsed.destination.is_zero());
+    EXPECT_TRUE(parsed.source.is_zero());
+  }
+  EXPECT_TRUE(parse_bytes(Bytes(whole.begin(), whole.begin() + 14)).whole_header);
+}
+
+TEST(Parse, ReadsTheFirstBufferOnly) {
+  const Bytes bytes = frame('b', 'a');
+  for (std::size_t split = 0; split < 14; ++split) {
+    EXPECT_FALSE(parse_bytes(bytes, split).whole_header) << split;
+    EXPECT_EQ(parse_bytes(bytes, split).length, 60u);
+  }
+  EXPECT_TRUE(parse_bytes(bytes, 14).whole_header);
+  EXPECT_EQ(parse_bytes(bytes, 14).payload, Payload::ipv4);
+}
+
+TEST(Parse, KnowsTheBridgeControlAddresses) {
+  struct Range {
+    std::uint64_t first;
+    std::uint64_t last;
+  };
+  constexpr Range kRanges[] = {
+      {0x0180'c200'0000, 0x0180'c200'002f}, {0x0100'0c00'0000, 0x0100'0cff'ffff},
+      {0x0100'8100'0100, 0x0100'8100'0101}, {0x0119'a700'0000, 0x0119'a700'00ff},
+      {0x01e0'2b00'0000, 0x01e0'2b00'0004}, {0x01e0'52cc'cccc, 0x01e0'52cc'cccc}};
+  for (const Range& range : kRanges) {
+    EXPECT_TRUE(is_control(range.first)) << std::hex << range.first;
+    EXPECT_TRUE(is_control(range.last)) << std::hex << range.last;
+    EXPECT_FALSE(is_control(range.first - 1)) << std::hex << range.first;
+    EXPECT_FALSE(is_control(range.last + 1)) << std::hex << range.last;
+  }
+  for (std::uint64_t i = 0; i <= 0x2f; ++i) EXPECT_TRUE(is_control(0x0180'c200'0000 + i));
+  EXPECT_TRUE(is_control(0x0100'0ccc'cccc));   // CDP, VTP, UDLD
+  EXPECT_TRUE(is_control(0x0100'0ccc'cccd));   // PVST+
+  EXPECT_FALSE(is_control(0x0080'c200'0000));  // the same without the group bit
+  EXPECT_FALSE(is_control(0xffff'ffff'ffff));
+  EXPECT_FALSE(is_control(0x0100'5e00'0001));
+  EXPECT_FALSE(is_control(0x3333'0000'0001));
+}
+
+TEST(ParseRarp, TakesWhatQemuSends) {
+  const Bytes bytes = qemu_announcement(mac('a'));
+  ASSERT_EQ(bytes.size(), 60u);
+  EXPECT_EQ(parse_bytes(bytes).payload, Payload::rarp_announcement);
+}
+
+TEST(ParseRarp, NeedsEveryBitOfTheBody) {
+  const Bytes good = qemu_announcement(mac('a'));
+  for (std::size_t bit = 0; bit < 42 * 8; ++bit) {
+    Bytes bad = good;
+    bad[bit / 8] = static_cast<std::uint8_t>(bad[bit / 8] ^ (1u << (bit % 8)));
+    EXPECT_NE(parse_bytes(bad).payload, Payload::rarp_announcement)
+        << "byte " << bit / 8 << " bit " << bit % 8;
+  }
+}
+
+TEST(ParseRarp, IsNotAnotherOperationOrAddress) {
+  const auto with = [](std::size_t offset, std::uint64_t value, std::size_t size) {
+    Bytes bytes = qemu_announcement(mac('a'));
+    put(bytes, offset, value, size);
+    return parse_bytes(bytes).payload;
+  };
+  EXPECT_EQ(with(0, mac('+').value, 6), Payload::other) << "to a group";
+  EXPECT_EQ(with(0, mac('b').value, 6), Payload::other) << "to a station";
+  EXPECT_EQ(with(20, 4, 2), Payload::other) << "a reply";
+  EXPECT_EQ(with(20, 1, 2), Payload::other) << "an ARP request";
+  EXPECT_EQ(with(22, mac('b').value, 6), Payload::other) << "another's SHA";
+  EXPECT_EQ(with(32, mac('b').value, 6), Payload::other) << "another's THA";
+  EXPECT_EQ(with(28, 0x0a00'0001, 4), Payload::other) << "an SPA";
+  EXPECT_EQ(with(38, 0x0a00'0001, 4), Payload::other) << "a TPA";
+  EXPECT_EQ(with(12, 0x0806, 2), Payload::arp) << "as ARP";
+}
+
+TEST(ParseRarp, NeedsTheWholeBodyInTheFirstBuffer) {
+  const Bytes good = qemu_announcement(mac('a'));
+  for (std::size_t length = 14; length < 42; ++length) {
+    const Bytes part(good.begin(), good.begin() + long(length));
+    EXPECT_EQ(parse_bytes(part).payload, Payload::other) << length;
+    EXPECT_EQ(parse_bytes(good, length).payload, Payload::other) << length;
+  }
+  EXPECT_EQ(parse_bytes(Bytes(good.begin(), good.begin() + 42)).payload,
+            Payload::rarp_announcement);
+  EXPECT_EQ(parse_bytes(good, 42).payload, Payload::rarp_announcement);
+  EXPECT_EQ(parse_bytes(frame('*', 'a', kRarp)).payload, Payload::other) << "an empty body";
+}
+
+}  // namespace
+}  // namespace bulkhead
