@@ -71,10 +71,10 @@ Link to_link(rtnl_link* from) {
 }
 
 /// No link-local address of its own, and so no neighbour discovery. Without IPv6 there is none.
-void silence_ipv6(nl_sock* socket, const std::string& name) {
+void silence_ipv6(nl_sock* socket, const Link& link) {
   const Owned<rtnl_link> which(rtnl_link_alloc());
   const Owned<rtnl_link> change(rtnl_link_alloc());
-  rtnl_link_set_name(which.get(), name.c_str());
+  rtnl_link_set_ifindex(which.get(), link.ifindex);
   rtnl_link_inet6_set_addr_gen_mode(change.get(), rtnl_link_inet6_str2addrgenmode("none"));
   rtnl_link_change(socket, which.get(), change.get(), 0);
 }
@@ -178,12 +178,13 @@ void make_veth(const std::string& name, const std::string& peer, std::uint32_t m
   rtnl_link_set_name(other, peer.c_str());
   for (rtnl_link* end : {link.get(), other}) {
     rtnl_link_set_mtu(end, mtu);
+    rtnl_link_set_num_tx_queues(end, 1);
+    rtnl_link_set_num_rx_queues(end, 1);
   }
   const int result = rtnl_link_add(socket.get(), link.get(), NLM_F_CREATE | NLM_F_EXCL);
   rtnl_link_put(other);  // rtnl_link_veth_get_peer() took a reference
   require(result, "cannot make veth pair " + name);
-  silence_ipv6(socket.get(), name);
-  silence_ipv6(socket.get(), peer);
+  for (const std::string& end : {name, peer}) silence_ipv6(socket.get(), find_link(end).value());
 }
 
 void delete_link(int ifindex) {

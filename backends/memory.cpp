@@ -1,7 +1,7 @@
 #include "backends/memory.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <cassert>
 
 namespace bulkhead {
 
@@ -11,7 +11,8 @@ bool MemoryBackend::inject(PortIndex port, std::span<const std::uint8_t> bytes, 
     if (buffer == nullptr) return nullptr;
     buffer->data = pool_.start_of(buffer->chunk);
     buffer->length = static_cast<std::uint32_t>(part.size());
-    std::memcpy(buffer->data, part.data(), part.size());
+    assert(part.size() <= pool_.chunk_bytes());
+    std::ranges::copy(part, buffer->data);
     return buffer;
   };
   Buffer* head = fill(bytes.first(std::min(split, bytes.size())));

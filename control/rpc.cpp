@@ -42,11 +42,10 @@ struct Failure {
   std::string message;
 };
 
-Json carry_out(Methods& methods, const Json& request, bool may_change, RpcAnswer& answer) {
-  const std::string method = request.at("method");
-  const Json parameters = request.value("params", Json::object());
+Json carry_out(Methods& methods, const RpcRequest& request, bool may_change, RpcAnswer& answer) {
+  const std::string& method = request.method;
   if (method == "monitor") {
-    answer.kinds = event_kinds(parameters);
+    answer.kinds = event_kinds(request.parameters);
     answer.subscribe = true;
     return Json{{"kinds", answer.kinds}};
   }
@@ -61,11 +60,13 @@ Json carry_out(Methods& methods, const Json& request, bool may_change, RpcAnswer
                   method + ": not permitted; root and the daemon's own user may change things"};
   }
   try {
-    return methods.call(method, parameters);
+    return methods.call(method, request.parameters);
   } catch (const UsageError& error) {
     throw Failure{RpcError::invalid_params, error.what()};
   } catch (const config::ConfigError& error) {
     throw Failure{RpcError::invalid_params, error.what()};
+  } catch (const Json::exception& error) {
+    throw Failure{RpcError::invalid_params, method + ": " + error.what()};
   } catch (const FailureError& error) {
     throw Failure{RpcError::failed, error.what()};
   } catch (const BackendError& error) {
@@ -83,8 +84,8 @@ std::string rpc_event_line(const Json& event) {
   return dump({{"jsonrpc", "2.0"}, {"method", "event"}, {"params", event}});
 }
 
-RpcAnswer answer(Methods& methods, std::string_view line, bool may_change) {
-  RpcAnswer answer;
+RpcRequest parse_request(std::string_view line) {
+  RpcRequest request;
   // nlohmann recurses on nested values; nothing that is asked for nests deeper than a list.
   constexpr int kDepthMax = 16;
   bool too_deep = false;
@@ -92,25 +93,41 @@ RpcAnswer answer(Methods& methods, std::string_view line, bool may_change) {
     too_deep |= depth > kDepthMax;
     return depth <= kDepthMax;
   };
-  const Json request = Json::parse(line, depth_guard, false);
-  if (request.is_discarded() || too_deep) {
-    answer.line = rpc_error_line(RpcError::parse, "the request is no JSON: one object a line");
-    return answer;
+  const Json json = Json::parse(line, depth_guard, false);
+  if (json.is_discarded() || too_deep) {
+    request.refusal = rpc_error_line(RpcError::parse, "the request is no JSON: one object a line");
+    return request;
   }
-  const bool has_id = request.is_object() && request.contains("id");
-  const Json id = has_id ? request["id"] : Json(nullptr);
-  if (!request.is_object() || request.value("jsonrpc", Json()) != "2.0" ||
-      !request.value("method", Json()).is_string()) {
-    answer.line = dump(error_json(RpcError::invalid_request,
-                                  "the request is no JSON-RPC 2.0: it needs jsonrpc and method",
-                                  id));
+  request.wants_answer = json.is_object() && json.contains("id");
+  if (request.wants_answer) request.id = json["id"];
+  if (!json.is_object() || json.value("jsonrpc", Json()) != "2.0" ||
+      !json.value("method", Json()).is_string()) {
+    request.refusal = dump(
+        error_json(RpcError::invalid_request,
+                   "the request is no JSON-RPC 2.0: it needs jsonrpc and method", request.id));
+    return request;
+  }
+  request.method = json["method"];
+  request.parameters = json.value("params", Json::object());
+  return request;
+}
+
+RpcAnswer answer(Methods& methods, std::string_view line, bool may_change) {
+  RpcAnswer answer;
+  const RpcRequest request = parse_request(line);
+  if (!request.refusal.empty()) {
+    answer.line = request.refusal;
     return answer;
   }
   try {
     const Json result = carry_out(methods, request, may_change, answer);
-    if (has_id) answer.line = dump({{"jsonrpc", "2.0"}, {"result", result}, {"id", id}});
+    if (request.wants_answer) {
+      answer.line = dump({{"jsonrpc", "2.0"}, {"result", result}, {"id", request.id}});
+    }
   } catch (const Failure& failure) {
-    if (has_id) answer.line = dump(error_json(failure.code, failure.message, id));
+    if (request.wants_answer) {
+      answer.line = dump(error_json(failure.code, failure.message, request.id));
+    }
   }
   return answer;
 }

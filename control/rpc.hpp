@@ -12,6 +12,17 @@ namespace bulkhead::control {
 
 inline constexpr std::size_t kRequestBytesMax = 1 << 20;
 
+struct RpcRequest {
+  std::string refusal;  // the line to answer with, if it is no request
+  bool wants_answer = false;  // has an id, and so is no notification
+  Json id;
+  std::string method;
+  Json parameters;
+};
+
+/// Reads one line. Pure; never throws, whatever the line is.
+[[nodiscard]] RpcRequest parse_request(std::string_view line);
+
 struct RpcAnswer {
   std::string line;  // without its newline; empty if nothing is to be answered (a notification)
   bool subscribe = false;  // the peer wants events of `kinds` from now on

@@ -237,9 +237,9 @@ class Watch:
         match = match or frame[-12:]
         for _ in range(count):
             self.wires[sender.name].send(frame, hidden_tag)
-        return self.collect(match)
+        return self.collect(match, frame[6:12])
 
-    def collect(self, match):
+    def collect(self, match, source=None):
         """As who_gets(), for frames that somebody else has just sent."""
         time.sleep(0.02)
         beacon_tokens = {}
@@ -249,7 +249,9 @@ class Watch:
         found = {}
         for name, wire in self.wires.items():
             frames = self.until_a_beacon(name, wire, beacon_tokens)
-            hits = [seen for seen in frames if match in seen.data]
+            # An ICMP error quotes the frame, but has another source.
+            hits = [seen for seen in frames
+                    if match in seen.data and source in (None, seen.data[6:12])]
             if hits:
                 found[name] = hits
         return found

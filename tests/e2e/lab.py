@@ -457,7 +457,7 @@ class Lab:
         self.log_path = self.directory / "log"
         self.config = {"bulkhead": {"socket": str(self.socket_path)}, "segment": {}, "port": {}}
         self.guests, self.processes, self.kept = {}, [], []
-        self.daemon = None
+        self.daemon = None  # the process that is to run now
         Lab.open_labs.append(self)
         try:
             self.directory.mkdir()
@@ -571,11 +571,10 @@ class Lab:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(notify_path))
             notify.settimeout(0.05)
-            log = open(self.log_path, "a")
-            self.daemon = self.spawn(
-                [BUILD / "bulkheadd", "--config", self.config_path], self.host.path,
-                stdout=log, stderr=log, env=os.environ | {"NOTIFY_SOCKET": str(notify_path)})
-            log.close()
+            with open(self.log_path, "a") as log:
+                daemon = self.spawn(
+                    [BUILD / "bulkheadd", "--config", self.config_path], self.host.path,
+                    stdout=log, stderr=log, env=os.environ | {"NOTIFY_SOCKET": str(notify_path)})
             deadline = time.monotonic() + timeout
             while True:
                 try:
@@ -583,9 +582,10 @@ class Lab:
                         break
                 except TimeoutError:
                     pass
-                if self.daemon.poll() is not None:
-                    raise DaemonFailed(self.daemon.returncode, self.log())
+                if daemon.poll() is not None:
+                    raise DaemonFailed(daemon.returncode, self.log())
                 assert time.monotonic() < deadline, f"no READY=1 within {timeout} s\n{self.log()}"
+        self.daemon = daemon
         if wait_ports:
             for name in self.config["port"]:
                 self.wait_port(name, "up")
@@ -604,12 +604,14 @@ class Lab:
 
     def stop(self, timeout=10):
         """SIGTERM; the exit code."""
-        self.daemon.terminate()
-        return self.daemon.wait(timeout)
+        daemon, self.daemon = self.daemon, None
+        daemon.terminate()
+        return daemon.wait(timeout)
 
     def kill(self):
-        self.daemon.kill()
-        self.daemon.wait()
+        daemon, self.daemon = self.daemon, None
+        daemon.kill()
+        daemon.wait()
 
     def reload(self):
         self.write_config()
@@ -693,7 +695,7 @@ class Lab:
         deadline = time.monotonic() + 2
         while added() != {reason: count} and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert added() == {reason: count}, f"drops of port {name}, {side}"
+        assert added() == {reason: count}, f"drops of port {name}, {side}: {added()}"
 
     def ledger(self, timeout=5):
         """Waits for a quiet moment, then every frame handed over must be accounted for."""

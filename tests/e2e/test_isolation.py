@@ -7,6 +7,7 @@
 Every "nobody gets it" is asked of a Watch, which proves with each answer that nobody was deaf.
 """
 
+import re
 import time
 
 import pytest
@@ -170,7 +171,8 @@ def test_theft_by_a_guest(lab, watch, to):
     """A frame with another guest's MAC as its source is dropped as spoofed_mac, and moves none."""
     vm1, vm2, uplink = (lab.guests[name] for name in ("vm1", "vm2", "uplink"))
     target = {"broadcast": BROADCAST, "unicast": uplink, "unknown": new_mac()}[to]
-    for mac in (vm2.mac, uplink.mac, new_mac(), lab.guests["far1"].mac):
+    stolen = [vm2.mac, uplink.mac, new_mac(), lab.guests["far1"].mac]
+    for mac in stolen if to != "unicast" else stolen[:1] + stolen[2:]:
         with lab.counts("vm1", "spoofed_mac"):
             assert not watch.who_gets(vm1, vm1.frame_to(target, new_token(), src_mac=mac))
     unharmed(lab, watch)
@@ -406,6 +408,5 @@ def test_drops_are_told(lab, watch):
 
 def test_addresses_not_yet_enforced_is_said(lab):
     """Until addresses are enforced, status, port show and the log say that they are not."""
-    assert "not" in lab.bh("status") and "enforced" in lab.bh("status")
-    assert "enforced" in lab.bh("port", "show")
-    assert "enforced" in lab.log()
+    for text in (lab.bh("status"), lab.bh("port", "show"), lab.log()):
+        assert re.search(r"not (yet )?enforced", text, re.IGNORECASE), text

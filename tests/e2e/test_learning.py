@@ -263,7 +263,7 @@ def test_macof(lab, name):
     unrelated pair's pings pass; then the flooder's own entry, if it may have one, is learned."""
     left, right = ("vmS", "anyS") if name != "upS" else ("vm1", "vm2")
     left, right, flooder = lab.guests[left], lab.guests[right], lab.guests[name]
-    assert left.ping(right.ip4, count=2).lost == 0  # ARP is done
+    assert right.ping(left.ip4, count=2).lost == 0  # ARP is done, and anyS learned
     process = flooder.flood_start(new_mac(), "--random-src", seconds=2.5)
     ping = left.ping(right.ip4, count=400, interval=0.005)
     limit = {"vm1": 0, "any1": MAC_MAX, "up1": 65536, "upS": 64}[name]

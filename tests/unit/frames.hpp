@@ -59,14 +59,14 @@ inline Bytes qemu_announcement(MacAddress own) {
   Bytes bytes(60);
   put(bytes, 0, 0xffff'ffff'ffff, 6);
   put(bytes, 6, own.value, 6);
-  put(bytes, 12, 0x8035, 2);      // ETH_P_RARP
-  put(bytes, 14, 1, 2);           // ARP_HTYPE_ETH
-  put(bytes, 16, 0x0800, 2);      // ARP_PTYPE_IP
-  put(bytes, 18, 6, 1);           // hardware address length
-  put(bytes, 19, 4, 1);           // protocol address length
-  put(bytes, 20, 3, 2);           // ARP_OP_REQUEST_REV
-  put(bytes, 22, own.value, 6);   // source hardware address
-  put(bytes, 32, own.value, 6);   // target hardware address; the protocol addresses are zero
+  put(bytes, 12, 0x8035, 2);     // ETH_P_RARP
+  put(bytes, 14, 1, 2);          // ARP_HTYPE_ETH
+  put(bytes, 16, 0x0800, 2);     // ARP_PTYPE_IP
+  put(bytes, 18, 6, 1);          // hardware address length
+  put(bytes, 19, 4, 1);          // protocol address length
+  put(bytes, 20, 3, 2);          // ARP_OP_REQUEST_REV
+  put(bytes, 22, own.value, 6);  // source hardware address
+  put(bytes, 32, own.value, 6);  // target hardware address; the protocol addresses are zero
   return bytes;
 }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <span>
 
@@ -49,7 +50,7 @@ bool is_control(std::uint64_t destination) {
 
 TEST(Parse, ReadsEveryField) {
   const Parsed parsed =
-      parse_bytes(frame({0x0123'4567'89ab}, {0xfedc'ba98'7654}, 0x86dd, 1514));
+      parse_bytes(frame(MacAddress{0x0123'4567'89ab}, MacAddress{0xfedc'ba98'7654}, 0x86dd, 1514));
   EXPECT_TRUE(parsed.whole_header);
   EXPECT_EQ(parsed.destination.value, 0x0123'4567'89abu);
   EXPECT_EQ(parsed.source.value, 0xfedc'ba98'7654u);
@@ -63,8 +64,8 @@ TEST(Parse, NamesThePayload) {
   EXPECT_EQ(payload_of(0x0800), Payload::ipv4);
   EXPECT_EQ(payload_of(0x0806), Payload::arp);
   EXPECT_EQ(payload_of(0x86dd), Payload::ipv6);
-  for (const std::uint16_t tpid : {0x8100, 0x88a8, 0x9100, 0x9200, 0x9300}) {
-    EXPECT_EQ(payload_of(tpid), Payload::tag) << std::hex << tpid;
+  for (const int tpid : {0x8100, 0x88a8, 0x9100, 0x9200, 0x9300}) {
+    EXPECT_EQ(payload_of(static_cast<std::uint16_t>(tpid)), Payload::tag) << std::hex << tpid;
   }
 }
 
@@ -72,7 +73,7 @@ TEST(Parse, KnowsNoOtherPayload) {
   constexpr std::uint16_t kKnown[] = {0x0800, 0x0806, 0x86dd, 0x8100,
                                       0x88a8, 0x9100, 0x9200, 0x9300};
   for (std::uint32_t ethertype = 0; ethertype <= 0xffff; ++ethertype) {
-    if (std::ranges::find(kKnown, ethertype) != std::end(kKnown)) continue;
+    if (std::ranges::count(kKnown, ethertype) > 0) continue;
     const Payload payload = payload_of(static_cast<std::uint16_t>(ethertype));
     ASSERT_EQ(payload, Payload::other) << std::hex << ethertype;
   }

@@ -1,0 +1,97 @@
+// The reference: what docs/ISOLATION.md says of a frame, as far as addresses of Ethernet go, in the
+// slowest and plainest way. Written from that text and not from the dataplane, of which it includes
+// nothing; names are strings, tables are maps, time has 64 bits.
+//
+// Time: the caller says with second_passed() when a second ends; it tells nothing of ageing, which
+// is exact to the millisecond.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bulkhead::reference {
+
+using Mac = std::uint64_t;  // the first octet is the most significant of six
+
+struct Port {
+  std::string segment;
+  std::set<Mac> macs;  // bound; none: the port learns
+  bool trusted = false;
+  bool isolated = false;
+  bool transit = false;
+  bool unknown = false;
+  bool up = true;
+  std::uint32_t mac_max = 0;
+  std::uint32_t mtu = 0;
+};
+
+struct Segment {
+  std::uint64_t ageing_ms = 0;
+  std::uint32_t mac_limit = 0;
+};
+
+struct World {
+  std::map<std::string, Port> ports;
+  std::map<std::string, Segment> segments;
+  std::map<std::pair<std::string, Mac>, std::string> statics;  // (segment, address) to port
+};
+
+/// What becomes of a frame.
+struct Result {
+  std::string reason;                          // why it was dropped on its way in; "" if it was not
+  bool flooded = false;                        // else it had one port to go to, if not dropped
+  std::set<std::string> delivered;             // ports that got it
+  std::map<std::string, std::string> refused;  // ports that would have got it, and why not
+};
+
+/// When the moves of an address may or may not have been forgotten, a caller who cannot know says
+/// what it saw.
+enum class Flapping { by_the_second, as_seen_no, as_seen_yes };
+
+class Bridge {
+ public:
+  struct Entry {
+    std::string port;
+    std::uint64_t seen_ms = 0;
+  };
+  using Place = std::pair<std::string, Mac>;  // segment and address
+
+  explicit Bridge(World world) : world_(std::move(world)) {}
+
+  /// `head`: how many bytes are in the first buffer, in which the headers must be.
+  Result receive(const std::string& from, const std::vector<std::uint8_t>& bytes, std::size_t head,
+                 std::uint64_t now_ms, Flapping flapping = Flapping::by_the_second);
+  void second_passed(std::uint64_t now_ms);
+  /// Nobody can tell when this is called: an entry counts until it is as old as the ageing.
+  void forget_the_old(std::uint64_t now_ms);
+  /// A reload. What was learned stays, where the port still learns and nobody has it bound.
+  void change(World world);
+
+  /// Whether this address may have moved so often within two sweeps that it counts as flapping.
+  [[nodiscard]] bool may_flap(const Place& place, std::uint64_t now_ms) const;
+  [[nodiscard]] std::string owner_of(const std::string& segment, Mac mac) const;
+  [[nodiscard]] const World& world() const { return world_; }
+  [[nodiscard]] const std::map<Place, Entry>& learned(std::uint64_t now_ms);
+  [[nodiscard]] bool reaches(const std::string& from, const std::string& to) const;
+
+ private:
+  struct Header;
+
+  [[nodiscard]] std::string ingress_fault(const std::string& from, const Header& header) const;
+  [[nodiscard]] std::string learning_fault(const std::string& from, Mac source,
+                                           Flapping flapping) const;
+  [[nodiscard]] std::string egress_fault(const std::string& to, const Header& header) const;
+  [[nodiscard]] std::string binder_of(const std::string& segment, Mac mac) const;
+  void learn(const std::string& from, Mac source, std::uint64_t now_ms);
+
+  World world_;
+  std::map<Place, Entry> table_;
+  std::map<Place, std::vector<std::uint64_t>> moves_;  // when
+  std::uint64_t second_began_ms_ = 0;
+};
+
+}  // namespace bulkhead::reference
