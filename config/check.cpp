@@ -1,12 +1,11 @@
 // The rules that no single value can break: between the keys of a port, and between ports.
 //
 // Invariant: a Config that passed has every port bound or trusted by decision, and within a segment
-// every bound MAC and address has one owner. Rules that need the kernel (does the device exist,
-// does it carry the host's addresses) are control's. Called by parse(), and by control after a
-// command.
+// every bound MAC, address and prefix has one owner, or owners that all say that they share it.
+// Rules that need the kernel (does the device exist, does it carry the host's addresses) are
+// control's. Called by parse(), and by control after a command.
 #include <algorithm>
 #include <limits>
-#include <set>
 #include <utility>
 
 #include "config/text.hpp"
@@ -28,6 +27,41 @@ std::vector<const Port*> in_order_of_arrival(const Config& config) {
   return ports;
 }
 
+/// What is wrong with how a port's addresses are bound, or nothing.
+std::string binding_fault_of(const Port& port) {
+  const bool says_mac = port.any_mac || !port.macs.empty();
+  const bool says_ip = port.any_ip || port.no_ip || !port.addresses.empty();
+  const bool has_other =
+      !port.prefixes.empty() || !port.routes.empty() || !port.shared_addresses.empty();
+  if (port.no_ip && !has_other) {
+    return "ip = [] leaves the port without an address; give it `ip`, `prefixes`, `routes` or "
+           "`shared` addresses, or say ip = \"any\"";
+  }
+  if (!port.trusted && says_mac && !says_ip && has_other) {
+    return "a guest needs `ip`; say ip = [] if all its addresses are in `prefixes`, `routes` and "
+           "`shared`";
+  }
+  if (!port.trusted && (!says_mac || !says_ip)) {
+    return "a guest needs `mac` and `ip` (or \"any\"); say trusted = true to give up isolation";
+  }
+  if (port.trusted && !port.routes.empty()) {
+    return "routes is for guests, a trusted port may send from every address; remove it";
+  }
+  if (port.trusted && port.link_local == LinkLocal::any) {
+    return "link_local = \"any\" is for guests, a trusted port may use every one; remove it";
+  }
+  if (port.any_ip && !port.routes.empty()) {
+    return "routes adds nothing to ip = \"any\"; remove one of them";
+  }
+  for (const Prefix& prefix : port.routes) {
+    const auto& own = port.prefixes;
+    if (std::find(own.begin(), own.end(), prefix) == own.end()) continue;
+    return to_text(prefix) +
+           " is in `prefixes` and `routes`; the port's own needs no route, remove that";
+  }
+  return {};
+}
+
 /// One port by itself. Returns what is wrong with it, or nothing.
 std::string fault_of(const Port& port) {
   if (!is_name(port.name)) {
@@ -36,47 +70,80 @@ std::string fault_of(const Port& port) {
   if (port.device.empty()) {
     return "`device` is missing; name a network device, such as device = \"tap1\"";
   }
-  const bool says_mac = port.any_mac || !port.macs.empty();
-  const bool says_ip = port.any_ip || !port.addresses.empty();
-  if (!port.trusted && (!says_mac || !says_ip)) {
-    return "a guest needs `mac` and `ip` (or \"any\"); say trusted = true to give up isolation";
-  }
   if (port.transit && !port.trusted) {
     return "transit = true is for trusted ports; remove it";
   }
   if (port.mac_max && !port.learns()) {
     return "mac_max is for ports that learn, and this one has a `mac` list; remove it";
   }
-  return {};
+  return binding_fault_of(port);
 }
 
-/// What each device, MAC and address belongs to so far.
+/// What a port says that others of its segment may not say as well.
+struct Claim {
+  std::string key;   // that says it
+  std::string text;  // as it was said
+  std::string item;  // the same whatever the way to write it; an address is a prefix of full length
+  std::string rule;
+  bool shares = false;
+};
+
+/// What is the port's own comes before what it shares.
+std::vector<Claim> claims_of(const Port& port) {
+  const std::string one_port = " has one port in a segment, unless both list it in `shared`";
+  std::vector<Claim> claims;
+  const auto claim_mac = [&](const char* key, MacAddress mac, bool shares) {
+    claims.push_back({key, to_text(mac), to_text(mac), "a MAC" + one_port, shares});
+  };
+  const auto claim_address = [&](const char* key, const InterfaceAddress& address, bool shares) {
+    const std::string item = to_text(host_of(address));
+    claims.push_back({key, to_text(address), item, "an address" + one_port, shares});
+  };
+  for (const MacAddress mac : port.macs) claim_mac("mac", mac, false);
+  for (const auto& address : port.addresses) claim_address("ip", address, false);
+  for (const auto& address : port.link_locals) claim_address("link_local", address, false);
+  for (const Prefix& prefix : port.prefixes) {
+    const std::string text = to_text(prefix);
+    claims.push_back({"prefixes", text, text, "a prefix has one port in a segment", false});
+  }
+  for (const MacAddress mac : port.macs) {
+    if (port.link_local != LinkLocal::mac) break;
+    const InterfaceAddress address = link_local_of(mac);
+    claims.push_back({"link-local address", to_text(address), to_text(host_of(address)),
+                      "list what this port uses instead in `link_local`", false});
+  }
+  for (const MacAddress mac : port.shared_macs) claim_mac("shared", mac, true);
+  for (const auto& address : port.shared_addresses) claim_address("shared", address, true);
+  return claims;
+}
+
+/// What each device and claim belongs to so far.
 struct Owners {
-  using Address = std::pair<bool, std::array<std::uint8_t, 16>>;  // without its subnet
+  struct Owner {
+    const Port* port;
+    bool shares;
+  };
   std::map<std::string, const Port*> devices;
-  std::map<std::pair<std::string, MacAddress>, const Port*> macs;  // by segment
-  std::map<std::pair<std::string, Address>, const Port*> addresses;
+  std::map<std::pair<std::string, std::string>, Owner> claims;  // by segment and item
 };
 
 /// One port among those before it, whose ranks it joins. Returns what is wrong, or nothing.
 std::string clash_of(const Port& port, Owners& owners) {
-  const auto taken = [](const std::string& what, const Port* owner, const char* remedy) {
+  const auto taken = [](const std::string& what, const Port* owner, const std::string& remedy) {
     return what + " already belongs to port " + owner->name + "; " + remedy;
   };
   const auto [device, is_new_device] = owners.devices.emplace(port.device, &port);
   if (!is_new_device) {
     return taken("device " + port.device, device->second, "a device attaches one port");
   }
-  for (const MacAddress mac : port.macs) {
-    const auto [entry, is_new] = owners.macs.emplace(std::pair(port.segment, mac), &port);
-    if (is_new || entry->second == &port) continue;
-    return taken("mac " + to_text(mac), entry->second, "a MAC has one port in a segment");
-  }
-  for (const InterfaceAddress& address : port.addresses) {
-    const Owners::Address host(address.is_v6, address.bytes);
-    const auto [entry, is_new] = owners.addresses.emplace(std::pair(port.segment, host), &port);
-    if (is_new || entry->second == &port) continue;
-    return taken("ip " + to_text(address), entry->second, "an address has one port in a segment");
+  for (const Claim& claim : claims_of(port)) {
+    const auto [entry, is_new] = owners.claims.emplace(std::pair(port.segment, claim.item),
+                                                       Owners::Owner{&port, claim.shares});
+    const Owners::Owner& owner = entry->second;
+    if (is_new || (owner.shares && claim.shares)) continue;
+    const std::string what = claim.key + ' ' + claim.text;
+    if (owner.port != &port) return taken(what, owner.port, claim.rule);
+    if (claim.shares) return what + " is bound as the port's own too; remove it from one of them";
   }
   return {};
 }
@@ -95,6 +162,14 @@ void check_segments(const Config& config) {
 }
 
 }  // namespace
+
+Limit Port::limits() const {
+  const Limit unsaid = trusted ? Limit{} : kGuestLimit;
+  return {.broadcast = limit.broadcast.value_or(unsaid.broadcast),
+          .multicast = limit.multicast.value_or(unsaid.multicast),
+          .arp_nd = limit.arp_nd.value_or(unsaid.arp_nd),
+          .dhcp = limit.dhcp.value_or(unsaid.dhcp)};
+}
 
 bool Port::same_as(const Port& other) const {
   Port moved = other;

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -25,7 +26,10 @@ namespace bulkhead::config {
 inline constexpr std::size_t kPortsMax = 1024;
 inline constexpr std::size_t kSegmentsMax = 1024;
 inline constexpr std::size_t kMacsPerPortMax = 64;
-inline constexpr std::size_t kAddressesPerPortMax = 64;
+inline constexpr std::size_t kAddressesPerPortMax = 64;  // in each of ip and link_local
+inline constexpr std::size_t kPrefixesPerPortMax = 64;   // in each of prefixes and routes
+inline constexpr std::size_t kSharedPerPortMax = 64;     // MACs and addresses together
+inline constexpr std::uint32_t kRateMax = 10'000'000;    // of `limit`, frames a second
 inline constexpr std::size_t kNameLengthMax = 32;
 inline constexpr std::size_t kDeviceNameLengthMax = 15;  // IFNAMSIZ - 1
 inline constexpr std::size_t kFileLengthMax = 16 << 20;  // bytes
@@ -55,6 +59,50 @@ struct InterfaceAddress {
   auto operator<=>(const InterfaceAddress&) const = default;
 };
 
+/// All addresses that begin with the same bits. Invariant: the bits after `length` are zero.
+struct Prefix {
+  bool is_v6 = false;
+  std::array<std::uint8_t, 16> bytes{};  // IPv4 uses the first four
+  std::uint8_t length = 0;               // bits: 0 to 32, or 0 to 128
+  auto operator<=>(const Prefix&) const = default;
+};
+
+/// Which addresses of fe80::/64 a port may use: the EUI-64 of its MACs, any that nobody else has,
+/// or those of a list.
+enum class LinkLocal : std::uint8_t { mac, any, list };
+
+/// What a guest may do beyond a host's part.
+enum class Role : std::uint8_t {
+  dhcp_server,  // messages of DHCP servers, both versions
+  router,       // router advertisements and redirects
+  querier,      // IGMP and MLD queries
+  vrrp,         // VRRP, CARP and their like
+  routing,      // OSPF, EIGRP, RIP, PIM and their like
+};
+inline constexpr std::array kRoles = {Role::dhcp_server, Role::router, Role::querier, Role::vrrp,
+                                      Role::routing};
+
+/// Frames a second, burst of one second. 0 forbids; no value is no limit.
+using Rate = std::optional<std::uint32_t>;
+
+struct Limit {
+  Rate broadcast;
+  Rate multicast;
+  Rate arp_nd;
+  Rate dhcp;
+  bool operator==(const Limit&) const = default;
+};
+inline constexpr Limit kGuestLimit{.broadcast = 500, .multicast = 2000, .arp_nd = 500, .dhcp = 50};
+
+/// What `limit` says; what it does not say depends on whether the port is trusted.
+struct LimitSaid {
+  std::optional<Rate> broadcast;
+  std::optional<Rate> multicast;
+  std::optional<Rate> arp_nd;
+  std::optional<Rate> dhcp;
+  bool operator==(const LimitSaid&) const = default;
+};
+
 struct Port {
   std::string name;
   std::string segment = "default";
@@ -62,9 +110,19 @@ struct Port {
   bool any_mac = false;          // mac = "any": no MAC check, and the port learns
   std::vector<MacAddress> macs;  // empty if any_mac, or if the port is trusted and says none
   bool any_ip = false;           // ip = "any": MACs only
+  bool no_ip = false;            // ip = []: its addresses are in prefixes, routes and shared
   std::vector<InterfaceAddress> addresses;
+  std::vector<Prefix> prefixes;  // the port's own, every address in them
+  std::vector<Prefix> routes;    // may send from and be sent to, never claims
+  LinkLocal link_local = LinkLocal::mac;
+  std::vector<InterfaceAddress> link_locals;  // of LinkLocal::list
+  std::vector<MacAddress> shared_macs;        // held by turns with other ports that list them
+  std::vector<InterfaceAddress> shared_addresses;
+  std::set<Role> allow;
+  LimitSaid limit;  // limits() is what holds
   bool trusted = false;
   bool isolated = false;
+  bool enforce = true;  // false: shadow mode
   bool transit = false;
   bool take_over = false;
   std::optional<bool> unknown;           // default: trusted
@@ -73,6 +131,8 @@ struct Port {
 
   /// Ports that learn have no MAC list of their own: mac = "any", or trusted without `mac`.
   [[nodiscard]] bool learns() const { return macs.empty(); }
+  /// The rates that hold: what `limit` says, else kGuestLimit; trusted: else none.
+  [[nodiscard]] Limit limits() const;
   /// Equal in everything but where it was written.
   [[nodiscard]] bool same_as(const Port& other) const;
 
@@ -112,36 +172,41 @@ Config load(const std::string& path);
 /// after a command has changed a port it comes before check().
 void add_missing_segments(Config& config);
 
-/// The rules that look at more than one value: a MAC or address on two ports of a segment, a device
-/// on two ports, a port that is neither bound nor trusted, names, limits. Throws ConfigError, with
-/// the place of the port if it is in a file and `config.file` says which. A clash is reported at
-/// the port that came later; what was given by command came last.
+/// The rules that look at more than one value: a MAC, address or prefix on two ports of a segment
+/// that do not share it, a device on two ports, a port that is neither bound nor trusted, keys that
+/// contradict each other, names, limits. Throws ConfigError, with the place of the port if it is in
+/// a file and `config.file` says which. A clash is reported at the port that came later; what was
+/// given by command came last.
 void check(const Config& config);
 
 /// The value of one key, from a file or from the words of a command.
 class OptionValue {
  public:
-  enum class Kind { boolean, integer, string, list, integer_list, other };
-  Kind kind = Kind::boolean;
+  enum class Kind { boolean, integer, string, list, integer_list, table, rate, other };
+  Kind kind = Kind::boolean;  // never `rate`: a key of that kind takes an integer or a string
   bool boolean = false;
   std::int64_t integer = 0;
   std::string string;             // of Kind::other: what it is, "a table"
   std::vector<std::string> list;  // an empty list of any sort is a Kind::list
   std::vector<std::int64_t> integers;
+  std::map<std::string, OptionValue> table;
 };
 
 /// A port's options as words, from `port add` and `port set`: key as in the file with its value as
-/// JSON text would carry it (bool, number, string, list of strings). `base` is what the port was
-/// (a fresh Port{name} for add) and keeps its position: a port of the file remains one. Throws
-/// ConfigError whose text starts with `port NAME: `. The rules between keys and between ports are
-/// check()'s.
+/// JSON text would carry it (bool, number, string, list of strings); a table also as a list of
+/// words, "broadcast=500". What is said replaces what was there, of `limit` kind by kind; an empty
+/// list, or "" alone, empties a list, and puts `limit` back to its defaults. `base` is what the
+/// port was (a fresh Port{name} for add) and keeps its position: a port of the file remains one.
+/// Throws ConfigError whose text starts with `port NAME: `. The rules between keys and between
+/// ports are check()'s.
 Port apply_options(Port base, const std::map<std::string, OptionValue>& options);
 
 /// All keys of a port, in the order of the documentation, those refused by name too.
 std::vector<std::string> port_option_names();
 
 /// What a port's key takes, so that a client can turn words into values; nothing if it is not a
-/// key. Kind::list takes a single string too. Keys that are refused by name are Kind::other.
+/// key. Kind::list and Kind::table take a single string or a list of them too. Keys that are
+/// refused by name are Kind::other.
 std::optional<OptionValue::Kind> option_kind(const std::string& key);
 
 // Text forms, also used by reports. parse_* return nothing if the text is not one.
@@ -149,8 +214,21 @@ std::optional<MacAddress> parse_mac(const std::string& text);  // 52:54:00:9f:5d
 std::string to_text(MacAddress mac);
 std::optional<InterfaceAddress> parse_interface_address(const std::string& text);
 std::string to_text(const InterfaceAddress& address);
+std::optional<Prefix> parse_prefix(const std::string& text);  // with its length, no host bits
+std::string to_text(const Prefix& prefix);
+std::optional<Role> parse_role(const std::string& text);  // "dhcp-server"
+std::string to_text(Role role);
 // A whole number and s, m, min, h or d: "300s", "5min", "1h".
 std::optional<std::chrono::seconds> parse_duration(const std::string& text);
 std::string to_text(std::chrono::seconds duration);
+
+/// The subnet of an address: the bits after its prefix length cleared.
+Prefix prefix_of(const InterfaceAddress& address);
+/// The address alone, as a prefix of full length.
+Prefix host_of(const InterfaceAddress& address);
+/// True if every address of `inner` is one of `outer`.
+bool covers(const Prefix& outer, const Prefix& inner);
+/// fe80::/64 with the modified EUI-64 of the MAC (RFC 4291, appendix A).
+InterfaceAddress link_local_of(MacAddress mac);
 
 }  // namespace bulkhead::config

@@ -1,11 +1,12 @@
 // Every key of bulkhead.toml: its name, what it takes, and where the value goes.
 //
-// Start at the three tables at the end; above them are the setters that need more than a line. To
+// Start at the four tables at the end; above them are the setters that need more than a line. To
 // build a key that is refused so far, give its row a kind, a sentence and a setter.
 #include "config/options.hpp"
 
-#include <functional>
+#include <charconv>
 #include <numeric>
+#include <utility>
 
 #include "config/text.hpp"
 
@@ -35,6 +36,9 @@ std::string describe(const OptionValue& value) {
       return join(value.list, [](const std::string& text) { return quoted(text); });
     case Kind::integer_list:
       return join(value.integers, [](std::int64_t number) { return std::to_string(number); });
+    case Kind::table:
+      return "a table";
+    case Kind::rate:
     case Kind::other:
       return value.string.empty() ? "a value of another kind" : value.string;
   }
@@ -123,111 +127,300 @@ bool set_attach(Port&, const OptionValue& value) {
   return value.string == "conduit";
 }
 
-bool set_enforce(Port&, const OptionValue& value) {
-  if (!value.boolean) throw Refusal{"enforce = false is not supported yet; remove it"};
-  return true;
+// Lists. A word that is refused is named with its place in the list.
+
+/// The words of a list, or the single one. "" alone is the empty list, as in systemd's files: a
+/// command has no other way to say it.
+std::vector<std::string> words_of(const OptionValue& value) {
+  if (value.kind != Kind::string) return value.list;
+  if (value.string.empty()) return {};
+  return {value.string};
 }
 
-MacAddress read_mac(const std::string& text) {
-  const auto mac = parse_mac(text);
-  if (!mac) {
-    throw Refusal{"mac " + quoted(text) +
-                  " is not a MAC address; write it as 52:54:00:9f:5d:c1, or \"any\" alone"};
-  }
-  if (mac->is_group()) {
-    throw Refusal{"mac " + quoted(text) + " is a group address; a port needs a unicast one"};
-  }
-  if (mac->is_zero()) {
-    throw Refusal{"mac " + quoted(text) + " is no station's address; a port needs a unicast one"};
-  }
-  return *mac;
+[[noreturn]] void refuse(const std::string& key, const std::string& word,
+                         const std::string& reason) {
+  throw Refusal{key + ' ' + quoted(word) + ' ' + reason};
 }
 
-/// True if the bits from `length` to the end of the address all have that value.
-bool host_bits_are(const InterfaceAddress& address, bool ones) {
-  const unsigned bits = address.is_v6 ? 128 : 32;
-  for (unsigned bit = address.prefix_length; bit < bits; ++bit) {
-    const bool one = (address.bytes[bit / 8] >> (7 - bit % 8) & 1) != 0;
-    if (one != ones) return false;
-  }
-  return true;
-}
-
-/// What kind of address no port can hold as its own, or null.
-const char* unusable(const InterfaceAddress& address) {
-  const auto& bytes = address.bytes;
-  const auto is_all = [&](std::size_t from, std::size_t to, int value) {
-    return std::all_of(bytes.begin() + from, bytes.begin() + to,
-                       [value](std::uint8_t byte) { return byte == value; });
-  };
-  if (address.is_v6) {
-    if (is_all(0, 16, 0)) return "the unspecified address";
-    if (is_all(0, 15, 0) && bytes[15] == 1) return "the loopback address";
-    return bytes[0] == 0xff ? "a multicast address" : nullptr;
-  }
-  if (is_all(0, 4, 0)) return "the unspecified address";
-  if (bytes[0] == 127) return "a loopback address";
-  if (bytes[0] >= 224 && bytes[0] < 240) return "a multicast address";
-  return is_all(0, 4, 255) ? "the limited broadcast" : nullptr;
-}
-
-InterfaceAddress read_address(const std::string& text) {
-  const auto address = parse_interface_address(text);
-  if (!address) throw Refusal{"ip " + quoted(text) + " is not an address"};
-  if (const char* reason = unusable(*address)) {
-    throw Refusal{"ip " + quoted(text) + " is " + reason + "; a port needs a unicast one"};
-  }
-  // /31 and /32, /127 and /128 have no subnet or broadcast address (RFC 3021, RFC 6164).
-  if (address->prefix_length >= (address->is_v6 ? 127 : 31)) return *address;
-  if (host_bits_are(*address, false)) {
-    throw Refusal{"ip " + quoted(text) +
-                  " is a prefix, not an address; `prefixes` and `routes` are for prefixes"};
-  }
-  if (!address->is_v6 && host_bits_are(*address, true)) {
-    throw Refusal{"ip " + quoted(text) + " is the broadcast of its subnet; name a host in it"};
-  }
-  return *address;
-}
-
-/// `mac` and `ip` alike: "any", one, or a list without repetition that replaces what was there.
-template <typename Item, typename Read, typename Same>
-bool set_binding(const char* key, const OptionValue& value, std::size_t count_max, bool& any,
-                 std::vector<Item>& items, Read read, Same same) {
-  std::vector<std::string> texts = value.list;
-  if (value.kind == Kind::string) texts = {value.string};
-  if (texts.empty()) return false;  // nothing said is said by leaving the key out
-  if (texts.size() > count_max) {
-    throw Refusal{std::string(key) + " has " + std::to_string(texts.size()) + " entries; at most " +
+/// Calls take(word) for each of them.
+template <typename Take>
+void take_each(const std::string& key, const std::vector<std::string>& words, std::size_t count_max,
+               Take take) {
+  if (words.size() > count_max) {
+    throw Refusal{key + " has " + std::to_string(words.size()) + " entries; at most " +
                   std::to_string(count_max) + " are allowed"};
   }
-  items.clear();
-  any = texts.size() == 1 && texts[0] == "any";
-  if (any) return true;
-  for (std::size_t i = 0; i < texts.size(); ++i) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
     try {
-      const Item item = read(texts[i]);
-      if (std::any_of(items.begin(), items.end(), [&](auto& other) { return same(item, other); })) {
-        throw Refusal{std::string(key) + ' ' + quoted(texts[i]) + " is listed twice; remove one"};
-      }
-      items.push_back(item);
+      take(words[i]);
     } catch (Refusal& refusal) {
       refusal.element = i;
       throw;
     }
   }
-  return true;
+}
+
+// Two ways to write the same thing: an address is the same with another length.
+bool are_same(const InterfaceAddress& left, const InterfaceAddress& right) {
+  return host_of(left) == host_of(right);
+}
+bool are_same(MacAddress left, MacAddress right) { return left == right; }
+bool are_same(const Prefix& left, const Prefix& right) { return left == right; }
+
+template <typename Item>
+void add(std::vector<Item>& items, const Item& item, const std::string& key,
+         const std::string& word) {
+  if (std::any_of(items.begin(), items.end(),
+                  [&](const Item& other) { return are_same(item, other); })) {
+    refuse(key, word, "is listed twice; remove one");
+  }
+  items.push_back(item);
+}
+
+/// The common case: the words replace what was in `items`; read(key, word) makes one.
+template <typename Item, typename Read>
+void set_items(const std::string& key, const std::vector<std::string>& words, std::size_t count_max,
+               std::vector<Item>& items, Read read) {
+  items.clear();
+  take_each(key, words, count_max,
+            [&](const std::string& word) { add(items, read(key, word), key, word); });
+}
+
+// MACs, addresses and prefixes.
+
+MacAddress require_station(const std::string& key, const std::string& word, MacAddress mac) {
+  if (mac.is_group()) refuse(key, word, "is a group address; a port needs a unicast one");
+  if (mac.is_zero()) refuse(key, word, "is no station's address; a port needs a unicast one");
+  return mac;
+}
+
+MacAddress read_mac(const std::string& key, const std::string& word) {
+  const auto mac = parse_mac(word);
+  if (!mac) {
+    refuse(key, word, "is not a MAC address; write it as 52:54:00:9f:5d:c1, or \"any\" alone");
+  }
+  return require_station(key, word, *mac);
+}
+
+/// What no port can hold as its own.
+struct Special {
+  Prefix prefix;
+  const char* what;
+};
+
+const std::vector<Special>& specials() {
+  static const std::vector<Special> table = {
+      {parse_prefix("0.0.0.0/32").value(), "the unspecified address"},
+      {parse_prefix("127.0.0.0/8").value(), "a loopback address"},
+      {parse_prefix("224.0.0.0/4").value(), "a multicast address"},
+      {parse_prefix("255.255.255.255/32").value(), "the limited broadcast"},
+      {parse_prefix("::/128").value(), "the unspecified address"},
+      {parse_prefix("::1/128").value(), "the loopback address"},
+      {parse_prefix("ff00::/8").value(), "a multicast address"},
+  };
+  return table;
+}
+
+/// The last address of an IPv4 subnet: every bit after the length is one.
+bool is_broadcast(const InterfaceAddress& address) {
+  InterfaceAddress inverse = address;
+  for (std::size_t i = 0; i < 4; ++i) inverse.bytes[i] ^= 0xff;
+  return prefix_of(inverse).bytes == inverse.bytes;
+}
+
+InterfaceAddress require_host(const std::string& key, const std::string& word,
+                              const InterfaceAddress& address) {
+  for (const Special& special : specials()) {
+    if (!covers(special.prefix, host_of(address))) continue;
+    refuse(key, word, std::string("is ") + special.what + "; a port needs a unicast one");
+  }
+  // /31 and /32, /127 and /128 have no subnet or broadcast address (RFC 3021, RFC 6164).
+  if (address.prefix_length >= (address.is_v6 ? 127 : 31)) return address;
+  if (prefix_of(address).bytes == address.bytes) {
+    refuse(key, word, "is a prefix, not an address; `prefixes` and `routes` are for prefixes");
+  }
+  if (!address.is_v6 && is_broadcast(address)) {
+    refuse(key, word, "is the broadcast of its subnet; name a host in it");
+  }
+  return address;
+}
+
+InterfaceAddress read_address(const std::string& key, const std::string& word) {
+  const auto address = parse_interface_address(word);
+  if (!address) refuse(key, word, "is not an address");
+  return require_host(key, word, *address);
+}
+
+constexpr Prefix kLinkLocals{.is_v6 = true, .bytes = {0xfe, 0x80}, .length = 10};
+constexpr Prefix kUsedLinkLocals{.is_v6 = true, .bytes = {0xfe, 0x80}, .length = 64};
+
+InterfaceAddress read_link_local(const std::string& key, const std::string& word) {
+  const auto address = parse_interface_address(word);
+  if (!address || !covers(kUsedLinkLocals, host_of(*address))) {
+    refuse(key, word,
+           "is not an address in fe80::/64; write it as fe80::1, or \"mac\" or \"any\" alone");
+  }
+  if (host_of(*address).bytes == kUsedLinkLocals.bytes) {
+    refuse(key, word, "is the whole prefix; write \"any\" for that");
+  }
+  return *address;
+}
+
+/// A prefix of the usual sort, as both `prefixes` and `routes` take it.
+Prefix read_prefix(const std::string& key, const std::string& word) {
+  const auto address = parse_interface_address(word);
+  if (!address || word.find('/') == std::string::npos) {
+    refuse(key, word, "is not a prefix; write it as 10.0.0.0/8 or 2001:db8:50:1::/64");
+  }
+  const Prefix prefix = prefix_of(*address);
+  if (prefix.bytes != address->bytes) {
+    refuse(key, word, "has host bits set; write " + to_text(prefix) + ", or the address in `ip`");
+  }
+  if (covers(kLinkLocals, prefix)) {
+    refuse(key, word, "is link-local; the key `link_local` is for those");
+  }
+  for (const Special& special : specials()) {
+    if (!covers(special.prefix, prefix)) continue;
+    refuse(key, word,
+           "lies in " + to_text(special.prefix) + ", and " + special.what +
+               " is no port's own; remove it");
+  }
+  return prefix;
+}
+
+/// One that a port may claim whole: not so wide, and with nothing special in it.
+Prefix read_own_prefix(const std::string& key, const std::string& word) {
+  const Prefix prefix = read_prefix(key, word);
+  const unsigned length_min = prefix.is_v6 ? 16 : 8;
+  if (prefix.length < length_min) {
+    refuse(key, word,
+           "is too wide; /" + std::to_string(length_min) +
+               " is the widest that a port may own (`routes` takes wider ones)");
+  }
+  for (const Special& special : specials()) {
+    if (!covers(prefix, special.prefix)) continue;
+    refuse(key, word,
+           "holds " + to_text(special.prefix) + ", and " + special.what +
+               " is no port's own; name a narrower prefix");
+  }
+  return prefix;
 }
 
 bool set_mac(Port& port, const OptionValue& value) {
-  return set_binding("mac", value, kMacsPerPortMax, port.any_mac, port.macs, read_mac,
-                     std::equal_to<>());
+  const auto words = words_of(value);
+  port.any_mac = words.size() == 1 && words[0] == "any";
+  set_items("mac", port.any_mac ? std::vector<std::string>{} : words, kMacsPerPortMax, port.macs,
+            read_mac);
+  return !words.empty();  // nothing said is said by leaving the key out
 }
 
 bool set_ip(Port& port, const OptionValue& value) {
-  return set_binding("ip", value, kAddressesPerPortMax, port.any_ip, port.addresses, read_address,
-                     [](const InterfaceAddress& left, const InterfaceAddress& right) {
-                       return left.is_v6 == right.is_v6 && left.bytes == right.bytes;
-                     });
+  const auto words = words_of(value);
+  port.no_ip = words.empty();  // check() knows whether other keys make up for it
+  port.any_ip = words.size() == 1 && words[0] == "any";
+  set_items("ip", port.any_ip ? std::vector<std::string>{} : words, kAddressesPerPortMax,
+            port.addresses, read_address);
+  return true;
+}
+
+bool set_prefixes(Port& port, const OptionValue& value) {
+  set_items("prefixes", words_of(value), kPrefixesPerPortMax, port.prefixes, read_own_prefix);
+  return true;
+}
+
+bool set_routes(Port& port, const OptionValue& value) {
+  set_items("routes", words_of(value), kPrefixesPerPortMax, port.routes, read_prefix);
+  return true;
+}
+
+bool set_link_local(Port& port, const OptionValue& value) {
+  auto words = words_of(value);
+  if (words.empty()) return false;
+  port.link_local = LinkLocal::list;
+  if (words.size() == 1 && words[0] == "mac") port.link_local = LinkLocal::mac;
+  if (words.size() == 1 && words[0] == "any") port.link_local = LinkLocal::any;
+  if (port.link_local != LinkLocal::list) words.clear();
+  set_items("link_local", words, kAddressesPerPortMax, port.link_locals, read_link_local);
+  return true;
+}
+
+bool set_shared(Port& port, const OptionValue& value) {
+  const std::string key = "shared";
+  port.shared_macs.clear();
+  port.shared_addresses.clear();
+  take_each(key, words_of(value), kSharedPerPortMax, [&](const std::string& word) {
+    if (const auto mac = parse_mac(word)) {
+      add(port.shared_macs, require_station(key, word, *mac), key, word);
+    } else if (const auto address = parse_interface_address(word)) {
+      add(port.shared_addresses, require_host(key, word, *address), key, word);
+    } else {
+      refuse(key, word, "is neither a MAC address nor an IP address");
+    }
+  });
+  return true;
+}
+
+// Roles and rates.
+
+std::vector<std::string> role_names() {
+  std::vector<std::string> names;
+  for (const Role role : kRoles) names.push_back(to_text(role));
+  return names;
+}
+
+bool set_allow(Port& port, const OptionValue& value) {
+  const std::string key = "allow";
+  port.allow.clear();
+  take_each(key, words_of(value), kRoles.size(), [&](const std::string& word) {
+    const auto role = parse_role(word);
+    if (!role) throw Refusal{key + ": " + unknown("role", word, role_names())};
+    if (!port.allow.insert(*role).second) refuse(key, word, "is listed twice; remove one");
+  });
+  return true;
+}
+
+/// A rate of `limit`, which a command gives as a word.
+template <auto member>
+bool set_rate(LimitSaid& limit, const OptionValue& value) {
+  Rate& rate = (limit.*member).emplace();
+  if (value.kind == Kind::string) return value.string == "none";
+  if (value.integer < 0 || value.integer > kRateMax) return false;
+  rate = static_cast<std::uint32_t>(value.integer);
+  return true;
+}
+
+/// "broadcast=500" and "arp_nd=none" as the table of a file has them.
+std::map<std::string, OptionValue> table_of(const std::vector<std::string>& words) {
+  std::map<std::string, OptionValue> table;
+  for (const std::string& word : words) {
+    const auto equals = word.find('=');
+    if (equals == std::string::npos) {
+      refuse("limit", word, "lacks its rate; write it as broadcast=500 or broadcast=none");
+    }
+    OptionValue value;
+    value.kind = Kind::string;
+    value.string = word.substr(equals + 1);
+    const char* end = value.string.data() + value.string.size();
+    const auto [stop, error] = std::from_chars(value.string.data(), end, value.integer);
+    if (error == std::errc{} && stop == end) value.kind = Kind::integer;
+    if (!table.emplace(word.substr(0, equals), value).second) {
+      refuse("limit", word, "is of a kind that is given twice; remove one");
+    }
+  }
+  return table;
+}
+
+bool set_limit(Port& port, const OptionValue& value) {
+  const auto table = value.kind == Kind::table ? value.table : table_of(words_of(value));
+  if (table.empty()) port.limit = {};
+  try {
+    apply(limit_keys(), port.limit, table);
+  } catch (Refusal& refusal) {
+    refusal.text = "limit: " + refusal.text;
+    refusal.entry = std::move(refusal.key);
+    throw;
+  }
+  return true;
 }
 
 bool set_segment(Port& port, const OptionValue& value) {
@@ -290,19 +483,33 @@ const std::vector<Key<Port>>& port_keys() {
        set_mac},
       {"ip", Kind::list, "an address such as \"192.168.50.13/24\", a list of them, or \"any\"",
        set_ip},
-      {"prefixes", Kind::other, "", nullptr},
-      {"routes", Kind::other, "", nullptr},
-      {"link_local", Kind::other, "", nullptr},
-      {"shared", Kind::other, "", nullptr},
-      {"allow", Kind::other, "", nullptr},
-      {"limit", Kind::other, "", nullptr},
+      {"prefixes", Kind::list, "a prefix such as \"2001:db8:50:1::/64\", or a list of them",
+       set_prefixes},
+      {"routes", Kind::list, "a prefix such as \"10.0.0.0/8\", or a list of them", set_routes},
+      {"link_local", Kind::list, "\"mac\", \"any\", or a list of addresses in fe80::/64",
+       set_link_local},
+      {"shared", Kind::list, "a MAC address, an IP address, or a list of such", set_shared},
+      {"allow", Kind::list, "a role such as \"router\", or a list of them", set_allow},
+      {"limit", Kind::table, "rates by kind, such as { broadcast = 500, arp_nd = \"none\" }",
+       set_limit},
       {"mac_max", Kind::integer, "1 to " + std::to_string(kMacMaxMax), set_mac_max},
       {"trusted", Kind::boolean, flag, set_flag<&Port::trusted>},
       {"isolated", Kind::boolean, flag, set_flag<&Port::isolated>},
-      {"enforce", Kind::boolean, flag, set_enforce},
+      {"enforce", Kind::boolean, flag, set_flag<&Port::enforce>},
       {"unknown", Kind::boolean, flag, set_flag<&Port::unknown>},
       {"transit", Kind::boolean, flag, set_flag<&Port::transit>},
       {"take_over", Kind::boolean, flag, set_flag<&Port::take_over>},
+  };
+  return keys;
+}
+
+const std::vector<Key<LimitSaid>>& limit_keys() {
+  const std::string rate = "0 to " + std::to_string(kRateMax) + " or \"none\"";
+  static const std::vector<Key<LimitSaid>> keys = {
+      {"broadcast", Kind::rate, rate, set_rate<&LimitSaid::broadcast>},
+      {"multicast", Kind::rate, rate, set_rate<&LimitSaid::multicast>},
+      {"arp_nd", Kind::rate, rate, set_rate<&LimitSaid::arp_nd>},
+      {"dhcp", Kind::rate, rate, set_rate<&LimitSaid::dhcp>},
   };
   return keys;
 }
@@ -330,6 +537,8 @@ std::string must_be(const std::string& name, const std::string& takes, const Opt
 bool fits(const OptionValue& value, OptionValue::Kind kind) {
   if (value.kind == kind) return true;
   if (kind == Kind::list) return value.kind == Kind::string;
+  if (kind == Kind::table) return value.kind == Kind::list || value.kind == Kind::string;
+  if (kind == Kind::rate) return value.kind == Kind::integer || value.kind == Kind::string;
   return kind == Kind::integer_list && value.kind == Kind::list && value.list.empty();
 }
 

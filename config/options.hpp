@@ -21,7 +21,8 @@ struct Refusal {
   std::string text;
   std::string key{};                     // filled in by apply()
   std::optional<std::size_t> element{};  // of a list, where it is about one
-  bool about_key = false;                // the key itself, not its value
+  std::optional<std::string> entry{};    // of a table, where it is about one
+  bool about_key = false;                // the key (or the entry's) itself, not its value
 };
 
 /// One key of a table whose values land in a Target.
@@ -38,6 +39,7 @@ struct Key {
 const std::vector<Key<Config>>& bulkhead_keys();
 const std::vector<Key<Segment>>& segment_keys();
 const std::vector<Key<Port>>& port_keys();
+const std::vector<Key<LimitSaid>>& limit_keys();
 
 /// `unknown key "macc"; did you mean "mac"?`, or the list of known names if none is near.
 std::string unknown(std::string_view what, std::string_view name,

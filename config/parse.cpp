@@ -48,7 +48,8 @@ OptionValue list_value(const toml::array& array) {
   return value;
 }
 
-OptionValue option_value(const toml::node& node) {
+/// Anything but a table.
+OptionValue plain_value(const toml::node& node) {
   OptionValue value;
   switch (node.type()) {
     case toml::node_type::boolean:
@@ -74,9 +75,23 @@ OptionValue option_value(const toml::node& node) {
   }
 }
 
-/// Where a refused key, value or element of a list stands.
+OptionValue option_value(const toml::node& node) {
+  if (!node.is_table()) return plain_value(node);
+  OptionValue value;
+  value.kind = OptionValue::Kind::table;
+  for (const auto& [key, entry] : *node.as_table()) {
+    value.table.emplace(name_of(key), plain_value(entry));
+  }
+  return value;
+}
+
+/// Where a refused key, value, element of a list or entry of a table stands.
 Position position_of(const toml::table& table, const Refusal& refusal) {
   const auto entry = table.find(refusal.key);
+  const toml::table* inner = entry->second.as_table();
+  if (refusal.entry && inner) {
+    return position_of(*inner, {.text = {}, .key = *refusal.entry, .about_key = refusal.about_key});
+  }
   if (refusal.about_key) return begin_of(entry->first.source());
   const toml::array* array = entry->second.as_array();
   if (refusal.element && array) return begin_of(array->get(*refusal.element)->source());

@@ -1,4 +1,4 @@
-// Text forms of addresses and durations, and the text of messages.
+// Text forms of addresses, roles and durations, the text of messages, and how prefixes relate.
 //
 // Invariant: parse_*(to_text(value)) == value for every value that parse_* can return, and parse_*
 // takes the whole text or nothing. Called by the rest of config/ and by control's reports.
@@ -33,6 +33,28 @@ std::optional<std::uint8_t> parse_hex_octet(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), octet, 16);
   if (error != std::errc{} || end != text.data() + text.size()) return {};
   return octet;
+}
+
+std::string_view name_of(Role role) {
+  switch (role) {
+    case Role::dhcp_server:
+      return "dhcp-server";
+    case Role::router:
+      return "router";
+    case Role::querier:
+      return "querier";
+    case Role::vrrp:
+      return "vrrp";
+    case Role::routing:
+      return "routing";
+  }
+  return {};
+}
+
+std::string address_text(bool is_v6, const std::array<std::uint8_t, 16>& bytes) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  inet_ntop(is_v6 ? AF_INET6 : AF_INET, bytes.data(), text.data(), text.size());
+  return text.data();
 }
 
 }  // namespace
@@ -115,10 +137,29 @@ std::optional<InterfaceAddress> parse_interface_address(const std::string& text)
 }
 
 std::string to_text(const InterfaceAddress& address) {
-  std::array<char, INET6_ADDRSTRLEN> host{};
-  inet_ntop(address.is_v6 ? AF_INET6 : AF_INET, address.bytes.data(), host.data(), host.size());
-  return std::string(host.data()) + '/' + std::to_string(address.prefix_length);
+  return address_text(address.is_v6, address.bytes) + '/' + std::to_string(address.prefix_length);
 }
+
+std::optional<Prefix> parse_prefix(const std::string& text) {
+  const auto address = parse_interface_address(text);
+  if (!address || text.find('/') == std::string::npos) return {};
+  const Prefix prefix = prefix_of(*address);
+  if (prefix.bytes != address->bytes) return {};
+  return prefix;
+}
+
+std::string to_text(const Prefix& prefix) {
+  return address_text(prefix.is_v6, prefix.bytes) + '/' + std::to_string(prefix.length);
+}
+
+std::optional<Role> parse_role(const std::string& text) {
+  const auto* found =
+      std::find_if(kRoles.begin(), kRoles.end(), [&](Role role) { return name_of(role) == text; });
+  if (found == kRoles.end()) return {};
+  return *found;
+}
+
+std::string to_text(Role role) { return std::string(name_of(role)); }
 
 std::optional<std::chrono::seconds> parse_duration(const std::string& text) {
   const auto unit_start = text.find_first_not_of("0123456789");
@@ -136,6 +177,40 @@ std::optional<std::chrono::seconds> parse_duration(const std::string& text) {
 
 std::string to_text(std::chrono::seconds duration) {
   return std::to_string(duration.count()) + 's';
+}
+
+Prefix prefix_of(const InterfaceAddress& address) {
+  Prefix prefix{address.is_v6, address.bytes, address.prefix_length};
+  for (unsigned bit = prefix.length; bit < 128; ++bit) {
+    prefix.bytes[bit / 8] &= static_cast<std::uint8_t>(~(0x80U >> bit % 8));
+  }
+  return prefix;
+}
+
+Prefix host_of(const InterfaceAddress& address) {
+  return {address.is_v6, address.bytes, static_cast<std::uint8_t>(address.is_v6 ? 128 : 32)};
+}
+
+bool covers(const Prefix& outer, const Prefix& inner) {
+  return inner.is_v6 == outer.is_v6 && inner.length >= outer.length &&
+         prefix_of({inner.is_v6, inner.bytes, outer.length}) == outer;
+}
+
+InterfaceAddress link_local_of(MacAddress mac) {
+  const auto octet = [mac](int index) {
+    return static_cast<std::uint8_t>(mac.value >> (40 - 8 * index));
+  };
+  InterfaceAddress address{.is_v6 = true, .bytes = {0xfe, 0x80}, .prefix_length = 64};
+  const std::array<std::uint8_t, 8> eui64 = {static_cast<std::uint8_t>(octet(0) ^ 0x02),
+                                             octet(1),
+                                             octet(2),
+                                             0xff,
+                                             0xfe,
+                                             octet(3),
+                                             octet(4),
+                                             octet(5)};
+  std::copy(eui64.begin(), eui64.end(), address.bytes.begin() + 8);
+  return address;
 }
 
 }  // namespace bulkhead::config

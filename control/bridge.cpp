@@ -283,8 +283,8 @@ void Bridge::change(config::Config next) {
     if (state == PortState::waiting) {
       spdlog::warn("port {}: waiting for device {}", name, config_.ports.at(name).device);
     }
-    if (!config_.ports.at(name).addresses.empty()) {
-      spdlog::warn("port {}: ip is not enforced by this version, MACs are", name);
+    if (!config_.ports.at(name).enforce) {
+      spdlog::warn("port {}: shadow mode, the port is NOT protected", name);
     }
   }
   refresh();
@@ -294,7 +294,7 @@ void Bridge::remove(const std::string& name, Attached& attached, bool release) {
   let_device_go(attached, release);
   FlushFdb flush;  // nothing of the port may be left when its place is used for another
   flush.port = attached.index;
-  flush.reset_counters = true;
+  flush.reset = true;
   engine_->call(flush);
   index_used_[attached.index] = false;
   spdlog::info("port {}: deleted{}", name, release ? ", its device is the host's again" : "");

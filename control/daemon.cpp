@@ -14,6 +14,7 @@
 #include "backends/error.hpp"
 #include "backends/link.hpp"
 #include "control/bridge.hpp"
+#include "control/explanation.hpp"
 #include "control/methods.hpp"
 #include "control/socket.hpp"
 
@@ -165,11 +166,14 @@ void Daemon::log_drop(const Event& event) {
   place->second = now;
   const Json json = methods_.event_json(event);
   if (json.is_null()) return;
-  spdlog::warn("port {}: {} dropped at {}: from {}, {} -> {}, ethertype {}, {} bytes",
-               json["port"].get<std::string>(), json["reason"].get<std::string>(),
-               json["side"].get<std::string>(), json["from"].get<std::string>(),
-               json.value("source", "?"), json.value("destination", "?"),
-               json.value("ethertype", "?"), event.length);
+  const auto port = bridge_.config().ports.find(json["port"].get<std::string>());
+  spdlog::warn("port {}: {} {} at {}: from {}, {} -> {}, ethertype {}, {} -> {}, {} bytes; it has {}",
+               port->first, json["reason"].get<std::string>(),
+               event.shadow ? "passed (shadow mode)" : "dropped", json["side"].get<std::string>(),
+               json["from"].get<std::string>(), json.value("source", "?"),
+               json.value("destination", "?"), json.value("ethertype", "?"),
+               json.value("sender", "-"), json.value("receiver", "-"), event.length,
+               binding_text(port->second));
 }
 
 }  // namespace

@@ -71,6 +71,9 @@ class Parameters {
     } else if (value.is_string()) {
       option.kind = Kind::string;
       option.string = value.get<std::string>();
+    } else if (value.is_object()) {
+      option.kind = Kind::table;
+      for (const auto& [name, element] : value.items()) option.table[name] = option_of(element);
     } else if (value.is_array() && std::ranges::all_of(value, [](const Json& element) {
                  return element.is_string();
                })) {
@@ -152,7 +155,7 @@ Json Methods::status(const Json& parameters) {
     const PortStatus status = bridge_.status_of(name);
     Json& count = states[control::name_of(status.state)];
     count = count.get<int>() + 1;
-    if (!port.trusted) unprotected.push_back(name);
+    if (!port.enforce) unprotected.push_back(name);
     const PortCounters& counters = copy.counters[status.index];
     received += counters.received;
     sent += counters.sent;
@@ -168,8 +171,7 @@ Json Methods::status(const Json& parameters) {
       {"backends", {"conduit", "memory"}},
       {"conduit", bridge_.engine().conduit().name()},
       {"ports", states},
-      {"addresses_enforced", false},
-      {"addresses_not_enforced_on", unprotected},
+      {"unprotected", unprotected},
       {"fdb_learned", copy.fdb_size},
       {"buffers_free", copy.buffers_free},
       {"events_lost", bridge_.engine().events_lost()},
@@ -246,7 +248,7 @@ Json Methods::port_show(const Json& json) {
              {"unknown", port.unknown.value_or(port.trusted)},
              {"mac", macs_json(port)},
              {"ip", addresses_json(port)},
-             {"ip_enforced", false},
+             {"enforce", port.enforce},
              {"mtu", status.mtu},
              {"rx_frames", counters.received},
              {"rx_bytes", counters.received_bytes},
@@ -375,7 +377,8 @@ Json Methods::stats(const Json& json) {
                       {"bytes", counters.received_bytes},
                       {"unicast", counters.unicast},
                       {"flooded", counters.flooded},
-                      {"drops", drops_json(counters.dropped)}}},
+                      {"drops", drops_json(counters.dropped)},
+                      {"shadow", drops_json(counters.shadowed)}}},
                     {"egress",
                      {{"offered", counters.offered},
                       {"tx", counters.sent},
@@ -422,11 +425,12 @@ Json Methods::event_json(const Event& event) const {
       break;
     case Event::Kind::dropped: {
       json["event"] = "drop";
+      if (event.shadow) json["shadow"] = true;
       json["reason"] = std::string(bulkhead::name_of(event.reason));
       json["side"] = event.at_egress ? "egress" : "ingress";
       json["from"] = port_text(event.from);
       json["length"] = event.length;
-      describe_head(json, {event.head.data(), event.head_length});
+      describe_head(json, {event.head.data(), event.head_length}, event.length);
       return json;
     }
     case Event::Kind::done:

@@ -57,6 +57,7 @@ std::string options_of(const Json& port) {
   for (const char* option : {"trusted", "isolated", "transit", "unknown"}) {
     if (port.value(option, false)) text += (text.empty() ? "" : ",") + std::string(option);
   }
+  if (!port.value("enforce", true)) text += (text.empty() ? "" : ",") + std::string("SHADOW");
   return text.empty() ? "-" : text;
 }
 
@@ -71,16 +72,16 @@ void show_status(std::ostream& out, const Json& status) {
       << " waiting; " << status["fdb_learned"] << " learned addresses\n"
       << "frames: " << status["rx_frames"] << " in, " << status["tx_frames"] << " out, "
       << status["drops"] << " dropped\n";
-  const Json& open = status["addresses_not_enforced_on"];
+  const Json& open = status["unprotected"];
   if (!open.empty()) {
-    out << "NOT ENFORCED: the ip of " << join(open)
-        << "; this version checks MACs, not yet addresses\n";
+    out << "NOT PROTECTED: " << join(open)
+        << " (shadow mode: what would be dropped is counted, and passes)\n";
   }
 }
 
 void show_ports(std::ostream& out, const Json& ports) {
-  Table table({"NAME", "SEGMENT", "DEVICE", "STATE", "OPTIONS", "MAC", "IP (not enforced yet)",
-               "RX", "TX", "DROPS"});
+  Table table({"NAME", "SEGMENT", "DEVICE", "STATE", "OPTIONS", "MAC", "IP",
+"RX", "TX", "DROPS"});
   for (const Json& port : ports) {
     table.add({text_of(port["name"]), text_of(port["segment"]), text_of(port["device"]),
                text_of(port["state"]), options_of(port), join(port["mac"]), join(port["ip"]),
@@ -120,6 +121,8 @@ void show_stats(std::ostream& out, const Json& stats) {
         << fmt::format("  received {} = unicast {} + flooded {} + dropped ({})\n",
                        in["received"].dump(), in["unicast"].dump(), in["flooded"].dump(),
                        counts(in["drops"]))
+        << (in["shadow"].empty() ? std::string()
+                                 : fmt::format("  shadow mode let pass ({})\n", counts(in["shadow"])))
         << fmt::format("  offered {} = sent {} + dropped ({})\n", egress["offered"].dump(),
                        egress["tx"].dump(), counts(egress["drops"]));
   }

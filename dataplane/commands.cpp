@@ -33,7 +33,11 @@ bool FlushFdb::step(Worker& worker, std::uint32_t) {
     return match;
   });
   if (place_ != 0) return false;
-  if (reset_counters) worker.forwarder().counters(port) = {};
+  if (reset) {
+    worker.forwarder().counters(port) = {};
+    worker.forwarder().limiter().reset(port);
+    worker.fdb().forget_claims(port);
+  }
   return true;
 }
 
@@ -77,14 +81,19 @@ bool Explain::step(Worker& worker, std::uint32_t now_ms) {
   buffer.data = bytes.data();
   buffer.length = static_cast<std::uint32_t>(bytes.size());
   parsed = parse(Frame{&buffer, buffer.length, from});
-  verdict = decide(snapshot, worker.fdb(), parsed, from, now_ms, trace);
+  verdict = decide(snapshot, {worker.fdb(), worker.forwarder().limiter()}, parsed, from, now_ms,
+                   trace);
   if (verdict.kind == Verdict::Kind::unicast) egress.push_back(verdict.port);
-  for (const PortIndex to : verdict.ports) {
-    if (to == from) continue;
-    at = to;
-    if (!admit(snapshot, parsed, to, kNoPort, trace)) egress.push_back(to);
+  const ReachSet& reach = snapshot.reach[snapshot.ports[from].reach];
+  for (const std::span<const PortIndex> candidates : {verdict.ports, verdict.owners}) {
+    for (const PortIndex to : candidates) {
+      if (to == from || !reach.contains(to) || std::ranges::find(egress, to) != egress.end()) continue;
+      at = to;
+      if (!admit(snapshot, parsed, to, kNoPort, trace)) egress.push_back(to);
+    }
   }
   verdict.ports = {};
+  verdict.owners = {};
   return true;
 }
 

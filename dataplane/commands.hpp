@@ -58,7 +58,7 @@ class FlushFdb : public Command {
   bool any_mac = true;
   MacAddress mac;                // unless any_mac
   SegmentIndex segment = 0;      // unless any_mac
-  bool reset_counters = false;   // of `port` too: its index is to be used for another
+  bool reset = false;  // `port` itself too: its place is to be used for another
   std::uint32_t forgotten = 0;   // result
 
  private:
@@ -111,7 +111,7 @@ class Explain : public Command {
   PortIndex from;
   std::vector<std::uint8_t> bytes;
   Parsed parsed;
-  Verdict verdict;               // `ports` is cleared: see `egress`
+  Verdict verdict;               // `ports` and `owners` are cleared: see `egress`
   std::vector<PortIndex> egress;  // ports that would get it
   std::vector<Step> steps;       // in order
 };

@@ -17,6 +17,7 @@ struct PortCounters {
   std::uint64_t unicast = 0;
   std::uint64_t flooded = 0;
   std::array<std::uint64_t, kDropReasonCount> dropped{};
+  std::array<std::uint64_t, kDropReasonCount> shadowed{};  // passed, and would have been dropped
   // egress: frames that were to leave by this port
   std::uint64_t offered = 0;
   std::uint64_t sent = 0;

@@ -1,9 +1,9 @@
 // The policy: what becomes of a frame. Start reading here.
 //
 // decide() is the single judge for the wire, the tests, the fuzzers and `bulkhead explain`. It is
-// pure: it reads the frame's parse result, the snapshot and what was learned, and changes nothing.
-// Its checks stand in the order and under the numbers of docs/ISOLATION.md; the first that fails
-// names the reason. forward() carries the verdict out, and learns from what was not dropped.
+// pure: it reads the frame's parse result, the snapshot and what the worker remembers, and changes
+// nothing. Its checks stand in the order and under the numbers of docs/ISOLATION.md; the first that
+// fails names the reason. forward() carries the verdict out, and learns from what was not dropped.
 //
 // The theorem: no frame from p leaves q unless q is in reach[p], p's binding covers its source and
 // q's binding covers its destination. The first two are decide()'s, the third is admit()'s, which
@@ -20,6 +20,7 @@
 
 #include "dataplane/drop_reason.hpp"
 #include "dataplane/fdb.hpp"
+#include "dataplane/limiter.hpp"
 #include "dataplane/parse.hpp"
 #include "dataplane/snapshot.hpp"
 
@@ -31,39 +32,34 @@ struct Verdict {
   DropReason reason = DropReason::malformed;  // of a drop
   PortIndex port = kNoPort;  // unicast: where to; drop: the egress port that refuses, or kNoPort if
                              // the drop is the ingress port's
-  std::span<const PortIndex> ports;  // flood: candidates; `from` and what admit() refuses is left out
-  Fdb::Change change = Fdb::Change::nothing;  // what the source address teaches, if not dropped
+  // flood: candidates, without repetition. `from`, what is out of reach and what admit() refuses is
+  // left out.
+  std::span<const PortIndex> ports;
+  std::span<const PortIndex> owners;
+  // What the frame teaches and costs, if it is not dropped.
+  Fdb::Change change = Fdb::Change::nothing;
+  bool shared_source = false;
+  bool claims = false;  // its sender or target is a link-local address that is the port's from now on
+  Budget budget = Budget::none;
+  std::optional<DropReason> shadow;  // what it would have been dropped as, were the port enforced
 };
 
 /// The checks by name, as `explain` prints them.
 enum class Check : std::uint8_t {
-  whole_header,
-  length,
-  source_address,
-  source_binding,
-  no_tag,
-  no_bridge_control,
-  ethertype,
-  learning,
-  known_destination,
-  no_hairpin,
-  reach,
-  egress_up,
-  egress_length,
-  egress_address,
+#define CHECK(name, text) name,
+#include "dataplane/checks.def"
+#undef CHECK
 };
 
 struct NoTrace {
   constexpr bool operator()(Check, bool passed) const { return passed; }
 };
 
-/// Where a destination address is: bound or static first, learned otherwise; kNoPort if nowhere.
-[[nodiscard]] inline PortIndex locate(const Snapshot& snapshot, const Fdb& fdb, MacAddress mac,
-                                      SegmentIndex segment, std::uint32_t now_ms) {
-  if (const MacTable::Entry* entry = snapshot.bound.find(mac, segment)) return entry->port;
-  if (const MacTable::Entry* entry = fdb.find(snapshot, mac, segment, now_ms)) return entry->port;
-  return kNoPort;
-}
+/// What a worker remembers from one frame to the next.
+struct Memory {
+  const Fdb& fdb;
+  const Limiter& limiter;
+};
 
 [[nodiscard]] inline bool has_mac(const Snapshot& snapshot, const PortPolicy& port,
                                   MacAddress mac) {
@@ -71,116 +67,477 @@ struct NoTrace {
   return std::ranges::find(macs, mac) != macs.end();
 }
 
+/// Where a destination address is: bound or static first, learned otherwise; kNoPort if nowhere.
+[[nodiscard]] inline PortIndex locate(const Snapshot& snapshot, const Fdb& fdb, MacAddress mac,
+                                      SegmentIndex segment, std::uint32_t now_ms) {
+  const MacTable::Entry* bound = snapshot.bound.find(mac, segment);
+  if (bound != nullptr && bound->kind != EntryKind::shared) return bound->port;
+  if (const MacTable::Entry* entry = fdb.find(snapshot, mac, segment, now_ms)) return entry->port;
+  return kNoPort;
+}
+
+/// Whose an IP address is, seen from one port.
+enum class Ownership : std::uint8_t { own, others, nobodys };
+
+[[nodiscard]] inline Ownership ownership(const Snapshot& snapshot, PortIndex index, bool is_v6,
+                                         IpAddress address) {
+  const auto owners = snapshot.addresses.owners(snapshot.ports[index].segment, is_v6, address);
+  if (owners.empty()) return Ownership::nobodys;
+  return std::ranges::find(owners, index) != owners.end() ? Ownership::own : Ownership::others;
+}
+
+/// Of one station, and of use beyond a link: what a route can be about.
+[[nodiscard]] constexpr bool is_routable(bool is_v6, IpAddress address) {
+  if (is_v6) {
+    const bool is_loopback = address.high == 0 && address.low <= 1;  // and ::
+    return !is_loopback && !address.is_v6_multicast() && !address.is_v6_link_local();
+  }
+  const std::uint64_t network = address.low >> 24;
+  return network != 0 && network != 127 && network < 224;  // multicast, reserved, broadcast
+}
+
+[[nodiscard]] inline bool has_route(const Snapshot& snapshot, const PortPolicy& port, bool is_v6,
+                                    IpAddress address) {
+  if (port.route_count == 0 || !is_routable(is_v6, address)) return false;
+  return std::ranges::any_of(snapshot.routes_of(port), [&](const RoutePrefix& route) {
+    return route.is_v6 == is_v6 && address.masked(is_v6, route.bits) == route.prefix;
+  });
+}
+
 /// Check E: may this frame leave by `to`? `located` is locate() of its destination. Nothing if so.
-/// A guest gets group frames and what is for its own addresses; a port without a MAC list whose
-/// `unknown` is on also what is for nobody known (there may be a switch behind it).
 template <class Trace = NoTrace>
 [[nodiscard]] std::optional<DropReason> admit(const Snapshot& snapshot, const Parsed& frame,
                                               PortIndex to, PortIndex located,
-                                              const Trace& trace = {}) {
-  const PortPolicy& port = snapshot.ports[to];
-  if (!trace(Check::egress_up, port.up)) return DropReason::port_down;
-  if (!trace(Check::egress_length, frame.length <= port.frame_bytes_max)) return DropReason::too_big;
-  const bool own = port.learns ? located == to || (located == kNoPort && port.unknown)
-                               : has_mac(snapshot, port, frame.destination);
-  if (!trace(Check::egress_address, port.trusted || frame.destination.is_group() || own)) {
-    return DropReason::not_addressee;
-  }
-  return std::nullopt;
-}
+                                              const Trace& trace = {});
+
+/// The verdict on a frame that came in by `from`, a present port. Any thread that owns what it reads.
+template <class Trace = NoTrace>
+[[nodiscard]] Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& frame,
+                             PortIndex from, std::uint32_t now_ms, const Trace& trace = {});
 
 namespace detail {
 
-/// Checks 1 to 5 of docs/ISOLATION.md. Nothing if the frame may come in.
+using Refusal = std::optional<DropReason>;
+inline constexpr std::nullopt_t kPassed = std::nullopt;
+
+/// What every check of one frame looks at.
 template <class Trace>
-[[nodiscard]] std::optional<DropReason> may_enter(const Snapshot& snapshot, const Parsed& frame,
-                                                  PortIndex from, const Trace& trace) {
-  const PortPolicy& port = snapshot.ports[from];
-  // 1
-  if (!trace(Check::whole_header, frame.whole_header)) return DropReason::malformed;
-  if (!trace(Check::length, frame.length <= port.frame_bytes_max)) return DropReason::too_big;
-  // 2
-  const bool sound = !frame.source.is_group() && !frame.source.is_zero() &&
-                     frame.source != frame.destination;
-  if (!trace(Check::source_address, sound)) return DropReason::bad_source;
-  bool own;
-  if (!port.trusted && !port.learns) {
-    own = has_mac(snapshot, port, frame.source);
-  } else {  // law 4: what is bound is nobody else's
-    const MacTable::Entry* bound = snapshot.bound.find(frame.source, port.segment);
-    own = bound == nullptr || bound->port == from;
+struct Case {
+  const Snapshot& snapshot;
+  const Memory& memory;
+  const Parsed& frame;
+  PortIndex from;
+  const PortPolicy& port;
+  std::uint32_t now_ms;
+  const Trace& trace;
+
+  [[nodiscard]] bool is_v6() const { return frame.payload == Payload::ipv6; }
+  [[nodiscard]] bool speaks(bool v6) const { return port.any_ip || (v6 ? port.has_v6 : port.has_v4); }
+
+  /// May the port say that the address is its own, by ARP, ND or as a source?
+  [[nodiscard]] bool may_claim(bool v6, IpAddress address) const {
+    if (!speaks(v6) || address.is_zero()) return false;
+    switch (ownership(snapshot, from, v6, address)) {
+      case Ownership::own:
+        return true;
+      case Ownership::others:
+        return false;
+      default:
+        if (claims_link_local(v6, address)) {
+          return memory.fdb.may_claim(snapshot, from, address.low);
+        }
+        return port.any_ip;
+    }
   }
-  if (!trace(Check::source_binding, own)) return DropReason::spoofed_mac;
-  // 3
-  if (!port.trusted && !trace(Check::no_tag, frame.payload != Payload::tag)) {
-    return DropReason::tagged;
+  /// Addresses of fe80::/64 that nobody owns belong to who claims them first.
+  [[nodiscard]] bool claims_link_local(bool v6, IpAddress address) const {
+    return v6 && port.any_link_local && address.high == 0xfe80'0000'0000'0000;
   }
-  // 4
-  if (!trace(Check::no_bridge_control, !frame.bridge_control)) return DropReason::control_frame;
-  // 5
-  if (!port.trusted && !trace(Check::ethertype, frame.payload != Payload::other)) {
-    return DropReason::ethertype;
+  [[nodiscard]] bool may_send_from(bool v6, IpAddress address) const {
+    return may_claim(v6, address) ||
+           (speaks(v6) && ownership(snapshot, from, v6, address) == Ownership::nobodys &&
+            has_route(snapshot, port, v6, address));
   }
-  return std::nullopt;
+  /// Does the frame speak for the port itself? The address of another port is not its own.
+  [[nodiscard]] bool claims_own_mac() const {
+    return frame.claimed == frame.source || has_mac(snapshot, port, frame.claimed);
+  }
+};
+
+/// Law 4, the part that no port is excused from: what is bound is nobody else's.
+template <class Trace>
+[[nodiscard]] bool takes_what_is_others(const Case<Trace>& c) {
+  const MacTable::Entry* bound = c.snapshot.bound.find(c.frame.source, c.port.segment);
+  if (bound != nullptr && bound->port != c.from &&
+      !(bound->kind == EntryKind::shared && has_mac(c.snapshot, c.port, c.frame.source))) {
+    return true;
+  }
+  if (c.port.trusted) return false;
+  const bool v6 = c.is_v6();
+  const auto is_others = [&](IpAddress address) {
+    return ownership(c.snapshot, c.from, v6, address) == Ownership::others;
+  };
+  if ((c.frame.is_ip() || c.frame.payload == Payload::arp) && is_others(c.frame.sender)) return true;
+  switch (c.frame.message) {
+    case Message::arp_probe:
+      return is_others(c.frame.receiver);
+    case Message::dad_solicitation:
+    case Message::neighbor_advertisement:
+      return is_others(c.frame.nd_target);
+    default:
+      return false;
+  }
 }
 
-/// ISOLATION.md, "Where it goes".
+// Checks 1 and 2, and 4: every port's.
 template <class Trace>
-[[nodiscard]] Verdict route(const Snapshot& snapshot, const Fdb& fdb, const Parsed& frame,
-                            PortIndex from, std::uint32_t now_ms, const Trace& trace) {
-  const PortPolicy& port = snapshot.ports[from];
-  const ReachSet& reach = snapshot.reach[port.reach];
+[[nodiscard]] Refusal check_ethernet(const Case<Trace>& c) {
+  const Parsed& frame = c.frame;
+  if (!c.trace(Check::whole_header, frame.whole_header)) return DropReason::malformed;
+  if (!c.trace(Check::length, frame.length <= c.port.frame_bytes_max)) return DropReason::too_big;
+  const bool sound = !frame.source.is_group() && !frame.source.is_zero() &&
+                     frame.source != frame.destination;
+  if (!c.trace(Check::source_address, sound)) return DropReason::bad_source;
+  bool own;
+  if (!c.port.trusted && !c.port.learns) {
+    own = has_mac(c.snapshot, c.port, frame.source);
+  } else {
+    const MacTable::Entry* bound = c.snapshot.bound.find(frame.source, c.port.segment);
+    own = bound == nullptr || bound->port == c.from || has_mac(c.snapshot, c.port, frame.source);
+  }
+  if (!c.trace(Check::source_binding, own)) return DropReason::spoofed_mac;
+  if (!c.port.trusted && !c.trace(Check::no_tag, frame.payload != Payload::tag)) {
+    return DropReason::tagged;  // check 3
+  }
+  if (!c.trace(Check::no_bridge_control, !frame.bridge_control)) return DropReason::control_frame;
+  return kPassed;
+}
+
+// Check 6: RFC 826, RFC 5227.
+template <class Trace>
+[[nodiscard]] Refusal check_arp(const Case<Trace>& c) {
+  const Parsed& frame = c.frame;
+  if (!c.trace(Check::arp_form, frame.flaw == Flaw::none)) return DropReason::spoofed_arp;
+  if (!c.trace(Check::arp_sender_mac, frame.claimed == frame.source)) return DropReason::spoofed_arp;
+  const IpAddress claim =
+      frame.message == Message::arp_probe ? frame.receiver : frame.sender;
+  if (!c.trace(Check::arp_sender_ip, c.may_claim(false, claim))) return DropReason::spoofed_arp;
+  const bool addressed = frame.destination.is_broadcast() || !frame.destination.is_group();
+  if (!c.trace(Check::arp_destination, addressed)) return DropReason::spoofed_arp;
+  return kPassed;
+}
+
+// Check 7.
+template <class Trace>
+[[nodiscard]] Refusal check_ipv4(const Case<Trace>& c) {
+  const Parsed& frame = c.frame;
+  if (!c.trace(Check::ipv4_header, frame.flaw == Flaw::none)) return DropReason::malformed;
+  const bool from_nowhere =
+      frame.sender.is_zero() && c.speaks(false) &&
+      (frame.message == Message::igmp_report ||
+       (frame.dhcp_from_nowhere && frame.has_claimed && frame.claimed == frame.source));
+  if (!c.trace(Check::ipv4_source, from_nowhere || c.may_send_from(false, frame.sender))) {
+    return DropReason::spoofed_ip;
+  }
+  return kPassed;
+}
+
+[[nodiscard]] constexpr bool is_neighbor_discovery(Message message) {
+  return message == Message::neighbor_solicitation || message == Message::dad_solicitation ||
+         message == Message::neighbor_advertisement || message == Message::router_solicitation;
+}
+
+// Checks 8, 9 and 10.
+template <class Trace>
+[[nodiscard]] Refusal check_ipv6(const Case<Trace>& c) {
+  const Parsed& frame = c.frame;
+  const bool nd_sound = frame.flaw != Flaw::nd_extension && frame.flaw != Flaw::nd_form &&
+                        frame.flaw != Flaw::nd_option;
+  if (!c.trace(Check::ipv6_header, frame.flaw == Flaw::none || !nd_sound)) {
+    return DropReason::malformed;
+  }
+  if (!c.trace(Check::nd_alone, frame.flaw != Flaw::nd_extension)) return DropReason::spoofed_nd;
+  if (frame.message == Message::dad_solicitation) {  // 9, RFC 4862
+    const bool own = c.may_claim(true, frame.nd_target) &&
+                     frame.receiver == frame.nd_target.solicited_node();
+    if (!c.trace(Check::dad_target, nd_sound && own)) return DropReason::spoofed_nd;
+    return kPassed;
+  }
+  const bool from_nowhere = frame.sender.is_zero() && c.speaks(true) &&
+                            frame.message == Message::mld_report &&
+                            frame.receiver.is_v6_link_multicast();
+  if (!c.trace(Check::ipv6_source, from_nowhere || c.may_send_from(true, frame.sender))) {
+    return DropReason::spoofed_ip;
+  }
+  if (!c.trace(Check::nd_form, nd_sound)) return DropReason::spoofed_nd;  // 10
+  if (is_neighbor_discovery(frame.message)) {
+    const bool own = !frame.has_claimed || c.claims_own_mac();
+    if (!c.trace(Check::nd_link_layer, own)) return DropReason::spoofed_nd;
+  }
+  if (frame.message == Message::neighbor_advertisement &&
+      !c.trace(Check::na_target, c.may_claim(true, frame.nd_target))) {
+    return DropReason::spoofed_nd;
+  }
+  return kPassed;
+}
+
+/// Check 11: which role a message needs, and what it is dropped as without.
+struct RoleNeeded {
+  std::uint8_t role = 0;
+  DropReason reason = DropReason::rogue_router;
+};
+
+[[nodiscard]] constexpr RoleNeeded role_needed(Message message) {
+  switch (message) {
+    case Message::router_advertisement:
+    case Message::redirect:
+      return {kRouter, DropReason::rogue_router};
+    case Message::first_hop_redundancy:
+      return {kVrrp, DropReason::rogue_router};
+    case Message::routing_protocol:
+      return {kRouting, DropReason::rogue_router};
+    case Message::dhcp_server:
+    case Message::dhcpv6_server:
+      return {kDhcpServer, DropReason::rogue_dhcp};
+    case Message::igmp_query:
+    case Message::mld_query:
+      return {kQuerier, DropReason::rogue_querier};
+    default:
+      return {};
+  }
+}
+
+/// Check 12, RFC 1122 3.3.6: in a frame to a group, no address of one station.
+template <class Trace>
+[[nodiscard]] bool is_group_address(const Case<Trace>& c) {
+  const IpAddress to = c.frame.receiver;
+  if (c.is_v6()) return to.is_v6_multicast();
+  if (to.is_v4_multicast() || to.is_v4_limited_broadcast()) return true;
+  const auto subnets = c.snapshot.subnets_of(c.port);
+  return std::ranges::find(subnets, to) != subnets.end();
+}
+
+[[nodiscard]] inline Budget budget_of(const Parsed& frame) {
+  switch (frame.message) {
+    case Message::arp_request:
+    case Message::arp_probe:
+    case Message::arp_announcement:
+    case Message::arp_reply:
+    case Message::router_solicitation:
+    case Message::router_advertisement:
+    case Message::neighbor_solicitation:
+    case Message::dad_solicitation:
+    case Message::neighbor_advertisement:
+      return Budget::arp_nd;
+    case Message::dhcp_client:
+    case Message::dhcp_server:
+    case Message::dhcpv6_client:
+    case Message::dhcpv6_server:
+      return Budget::dhcp;
+    default:
+      if (frame.destination.is_broadcast()) return Budget::broadcast;
+      return frame.destination.is_group() ? Budget::multicast : Budget::none;
+  }
+}
+
+/// Checks 1 to 12. Nothing if the frame may come in.
+template <class Trace>
+[[nodiscard]] Refusal may_enter(const Case<Trace>& c) {
+  if (const Refusal refusal = check_ethernet(c)) return refusal;
+  if (c.port.trusted) return kPassed;
+  switch (c.frame.payload) {
+    case Payload::arp:
+      return check_arp(c);
+    case Payload::ipv4:
+      if (const Refusal refusal = check_ipv4(c)) return refusal;
+      break;
+    case Payload::ipv6:
+      if (const Refusal refusal = check_ipv6(c)) return refusal;
+      break;
+    case Payload::rarp_announcement:
+      return kPassed;
+    default:  // check 5
+      static_cast<void>(c.trace(Check::ethertype, false));
+      return DropReason::ethertype;
+  }
+  const RoleNeeded needed = role_needed(c.frame.message);
+  if (!c.trace(Check::role, (c.port.roles & needed.role) == needed.role)) return needed.reason;
+  const bool fits = c.port.any_ip || !c.frame.destination.is_group() || is_group_address(c);
+  if (!c.trace(Check::group_mac, fits)) return DropReason::group_mac;
+  return kPassed;
+}
+
+/// A verdict that floods over `ports`, or over `owners` too.
+inline Verdict flood(std::span<const PortIndex> ports, std::span<const PortIndex> owners = {}) {
   Verdict verdict;
-  const auto drop = [&verdict](DropReason reason, PortIndex refuser = kNoPort) {
-    verdict.reason = reason;
-    verdict.port = refuser;
-    return verdict;
-  };
-  if (frame.destination.is_group()) {
-    verdict.kind = Verdict::Kind::flood;
-    verdict.ports = reach.flood;
-    return verdict;
+  verdict.kind = Verdict::Kind::flood;
+  verdict.ports = ports;
+  verdict.owners = owners;
+  return verdict;
+}
+
+inline Verdict drop(DropReason reason, PortIndex refuser = kNoPort) {
+  Verdict verdict;
+  verdict.reason = reason;
+  verdict.port = refuser;
+  return verdict;
+}
+
+/// A question who has an address: to the owner if in reach, and nobody else. Without one, to those
+/// who may have it.
+template <class Trace>
+[[nodiscard]] Verdict route_question(const Case<Trace>& c, const ReachSet& reach, bool v6,
+                                     IpAddress address) {
+  const auto owners = c.snapshot.addresses.owners(c.port.segment, v6, address);
+  if (owners.size() == 1) {
+    if (!c.trace(Check::no_hairpin, owners.front() != c.from)) return drop(DropReason::hairpin);
+    if (!c.trace(Check::reach, reach.contains(owners.front()))) return drop(DropReason::isolated);
   }
-  const PortIndex to = locate(snapshot, fdb, frame.destination, port.segment, now_ms);
+  if (!owners.empty()) return flood({}, owners);
+  return flood(v6 && address.is_v6_link_local() ? reach.link_local : reach.ownerless);
+}
+
+/// ISOLATION.md, "Where it goes": frames to a group.
+template <class Trace>
+[[nodiscard]] Verdict route_group(const Case<Trace>& c, const ReachSet& reach) {
+  const Parsed& frame = c.frame;
+  if (frame.flaw != Flaw::none) return flood(reach.flood);  // from a trusted port
+  switch (frame.message) {
+    case Message::arp_probe:
+      return flood(reach.trusted,
+                   c.snapshot.addresses.owners(c.port.segment, false, frame.receiver));
+    case Message::dad_solicitation:
+      return flood(frame.nd_target.is_v6_link_local() ? reach.link_local : reach.trusted,
+                   c.snapshot.addresses.owners(c.port.segment, true, frame.nd_target));
+    case Message::arp_request:
+      return route_question(c, reach, false, frame.receiver);
+    case Message::neighbor_solicitation:
+      return route_question(c, reach, true, frame.nd_target);
+    case Message::dhcp_client:
+    case Message::dhcpv6_client:
+      return flood(reach.dhcp_servers);
+    case Message::router_solicitation:
+      return flood(reach.routers);
+    case Message::igmp_report:
+    case Message::mld_report:
+      return flood(reach.queriers);
+    default:
+      return flood(reach.flood);
+  }
+}
+
+template <class Trace>
+[[nodiscard]] Verdict route_unicast(const Case<Trace>& c, const ReachSet& reach, MacAddress mac) {
+  const PortIndex to = locate(c.snapshot, c.memory.fdb, mac, c.port.segment, c.now_ms);
   if (to == kNoPort) {
-    const bool taken = reach.unknown.size() > 1 ||
-                       (reach.unknown.size() == 1 && reach.unknown.front() != from);
-    if (!trace(Check::known_destination, taken)) return drop(DropReason::unknown_destination);
-    verdict.kind = Verdict::Kind::flood;
-    verdict.ports = reach.unknown;
-    return verdict;
+    const bool taken =
+        reach.unknown.size() > 1 || (reach.unknown.size() == 1 && reach.unknown.front() != c.from);
+    if (!c.trace(Check::known_destination, taken)) return drop(DropReason::unknown_destination);
+    return flood(reach.unknown);
   }
-  if (!trace(Check::no_hairpin, to != from)) return drop(DropReason::hairpin);
-  if (!trace(Check::reach, reach.contains(to))) return drop(DropReason::isolated);
-  if (const auto reason = admit(snapshot, frame, to, to, trace)) return drop(*reason, to);
+  if (!c.trace(Check::no_hairpin, to != c.from)) return drop(DropReason::hairpin);
+  if (!c.trace(Check::reach, reach.contains(to))) return drop(DropReason::isolated);
+  if (const Refusal reason = admit(c.snapshot, c.frame, to, to, c.trace)) return drop(*reason, to);
+  Verdict verdict;
   verdict.kind = Verdict::Kind::unicast;
   verdict.port = to;
   return verdict;
 }
 
+template <class Trace>
+[[nodiscard]] Verdict route(const Case<Trace>& c) {
+  const ReachSet& reach = c.snapshot.reach[c.port.reach];
+  if (!c.frame.destination.is_group()) return route_unicast(c, reach, c.frame.destination);
+  // A DHCP answer to all is for one.
+  if (c.frame.message == Message::dhcp_server && c.frame.has_claimed) {
+    return route_unicast(c, reach, c.frame.claimed);
+  }
+  return route_group(c, reach);
+}
+
+/// The destination addresses of check E, by ARP, IPv4 and IPv6.
+[[nodiscard]] inline bool covers(const Snapshot& snapshot, const Parsed& frame, PortIndex to) {
+  const PortPolicy& port = snapshot.ports[to];
+  const bool v6 = frame.payload == Payload::ipv6;
+  if (frame.payload == Payload::rarp_announcement) return true;
+  if (frame.payload == Payload::tag) return false;
+  if (frame.payload == Payload::other) return true;  // no address to look at: by MAC
+  if (frame.flaw != Flaw::none || !(v6 ? port.has_v6 : port.has_v4)) return false;
+  const Ownership whose = ownership(snapshot, to, v6, frame.receiver);
+  if (frame.payload == Payload::arp) {
+    const bool answers = frame.message == Message::arp_reply;
+    const bool own = (port.learns || has_mac(snapshot, port, frame.arp_target)) &&
+                     (whose == Ownership::own || frame.receiver.is_zero());
+    return !answers || own;
+  }
+  if (v6 ? frame.receiver.is_v6_multicast()
+         : frame.receiver.is_v4_multicast() || frame.receiver.is_v4_limited_broadcast()) {
+    return true;
+  }
+  if (whose == Ownership::own) return true;
+  if (whose == Ownership::others) return false;
+  const auto subnets = snapshot.subnets_of(port);
+  return has_route(snapshot, port, v6, frame.receiver) ||
+         (!v6 && std::ranges::find(subnets, frame.receiver) != subnets.end()) ||
+         (v6 && port.any_link_local && frame.receiver.is_v6_link_local());
+}
+
 }  // namespace detail
 
-/// The verdict on a frame that came in by `from`, a present port. Any thread that owns what it reads.
-template <class Trace = NoTrace>
-[[nodiscard]] Verdict decide(const Snapshot& snapshot, const Fdb& fdb, const Parsed& frame,
-                             PortIndex from, std::uint32_t now_ms, const Trace& trace = {}) {
-  Verdict drop;
-  if (const auto reason = detail::may_enter(snapshot, frame, from, trace)) {
-    drop.reason = *reason;
-    return drop;
-  }
-  Fdb::Judgement taught;
+template <class Trace>
+std::optional<DropReason> admit(const Snapshot& snapshot, const Parsed& frame, PortIndex to,
+                                PortIndex located, const Trace& trace) {
+  const PortPolicy& port = snapshot.ports[to];
+  if (!trace(Check::egress_up, port.up)) return DropReason::port_down;
+  if (!trace(Check::egress_length, frame.length <= port.frame_bytes_max)) return DropReason::too_big;
+  if (port.trusted) return std::nullopt;
+  const bool own_mac = port.learns
+                           ? located == to || (located == kNoPort && port.unknown)
+                           : has_mac(snapshot, port, frame.destination);
+  const bool by_mac = frame.destination.is_group() || own_mac;
+  if (!trace(Check::egress_mac, by_mac)) return DropReason::not_addressee;
+  const bool by_ip =
+      port.any_ip ? !frame.is_ip() || ownership(snapshot, to, frame.payload == Payload::ipv6,
+                                                frame.receiver) != Ownership::others
+                  : detail::covers(snapshot, frame, to);
+  if (!trace(Check::egress_ip, by_ip)) return DropReason::not_addressee;
+  return std::nullopt;
+}
+
+template <class Trace>
+Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& frame, PortIndex from,
+               std::uint32_t now_ms, const Trace& trace) {
   const PortPolicy& port = snapshot.ports[from];
-  // A static address on its own port is known already.
-  if (port.learns && snapshot.bound.find(frame.source, port.segment) == nullptr) {
-    taught = fdb.judge(snapshot, from, frame.source, now_ms);
+  const detail::Case<Trace> c{snapshot, memory, frame, from, port, now_ms, trace};
+  std::optional<DropReason> shadow;
+  if (const auto reason = detail::may_enter(c)) {
+    const bool excused = !port.enforce && frame.whole_header && !detail::takes_what_is_others(c);
+    if (!excused) return detail::drop(*reason);
+    shadow = reason;
+  }
+  // Check 13.
+  const Budget budget = detail::budget_of(frame);
+  if (!trace(Check::rate, memory.limiter.allows(from, budget, port.rates, now_ms))) {
+    if (port.enforce) return detail::drop(DropReason::rate_limited);
+    shadow = shadow.value_or(DropReason::rate_limited);
+  }
+  const MacTable::Entry* bound = snapshot.bound.find(frame.source, port.segment);
+  const bool shared = bound != nullptr && bound->kind == EntryKind::shared;
+  Fdb::Judgement taught;
+  // A bound or static address on its own port is known already.
+  if (shared || (port.learns && bound == nullptr)) {
+    taught = memory.fdb.judge(snapshot, from, frame.source, shared, now_ms);
     if (!trace(Check::learning, taught.change != Fdb::Change::refuse)) {
-      drop.reason = taught.reason;
-      return drop;
+      return detail::drop(taught.reason);
     }
   }
-  Verdict verdict = detail::route(snapshot, fdb, frame, from, now_ms, trace);
-  if (verdict.kind != Verdict::Kind::drop) verdict.change = taught.change;  // law 1
+  Verdict verdict = detail::route(c);
+  if (verdict.kind == Verdict::Kind::drop) return verdict;  // law 1
+  verdict.change = taught.change;
+  verdict.shared_source = shared;
+  verdict.budget = budget;
+  verdict.shadow = shadow;
+  verdict.claims = !shadow && port.any_link_local && frame.payload == Payload::ipv6;
   return verdict;
 }
 

@@ -1,16 +1,19 @@
 #include "dataplane/fdb.hpp"
 
+#include <algorithm>
+
 namespace bulkhead {
 namespace {
 
-EntryKind kind_of(const PortPolicy& port) {
+EntryKind kind_of(const PortPolicy& port, bool shared) {
+  if (shared) return EntryKind::shared;
   return port.trusted ? EntryKind::learned_trusted : EntryKind::learned_guest;
 }
 
 }  // namespace
 
 Fdb::Judgement Fdb::judge(const Snapshot& snapshot, PortIndex from, MacAddress source,
-                          std::uint32_t now_ms) const {
+                          bool shared, std::uint32_t now_ms) const {
   const PortPolicy& port = snapshot.ports[from];
   const auto refuse = [](DropReason reason) { return Judgement{Change::refuse, reason}; };
   const MacTable::Entry* entry = table_.find(source, port.segment);
@@ -18,11 +21,13 @@ Fdb::Judgement Fdb::judge(const Snapshot& snapshot, PortIndex from, MacAddress s
   if (entry != nullptr && entry->port == from) return {Change::refresh};
   if (alive) {
     // By what the ports are now: a reload may have changed it.
-    if (kind_of(snapshot.ports[entry->port]) > kind_of(port))
+    const bool was_shared = entry->kind == EntryKind::shared;
+    if (kind_of(snapshot.ports[entry->port], was_shared) > kind_of(port, shared)) {
       return refuse(DropReason::spoofed_mac);
+    }
     if (entry->moves >= kMovesPerSweep) return refuse(DropReason::flapping);
   }
-  if (on_port_[from] >= port.mac_max) return refuse(DropReason::mac_limit);
+  if (!shared && on_port_[from] >= port.mac_max) return refuse(DropReason::mac_limit);
   if (entry != nullptr) return {Change::move};  // a dead entry makes way without a trace
   if (in_segment_[port.segment] >= snapshot.segments[port.segment].mac_limit ||
       table_.used() >= table_.room() || !table_.has_place(source, port.segment)) {
@@ -31,8 +36,8 @@ Fdb::Judgement Fdb::judge(const Snapshot& snapshot, PortIndex from, MacAddress s
   return {Change::insert};
 }
 
-PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, MacAddress source, Change change,
-                     std::uint32_t now_ms) {
+PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, MacAddress source, bool shared,
+                     Change change, std::uint32_t now_ms) {
   const PortPolicy& port = snapshot.ports[from];
   PortIndex before = kNoPort;
   MacTable::Entry* entry = nullptr;
@@ -59,7 +64,7 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, MacAddress source
       break;
   }
   entry->port = from;
-  entry->kind = kind_of(port);
+  entry->kind = kind_of(port, shared);
   entry->seen_ms = now_ms;
   return before;
 }
@@ -70,7 +75,36 @@ void Fdb::forget(MacTable::Entry& entry) {
   table_.erase(entry);
 }
 
+PortIndex Fdb::claimant(const Snapshot& snapshot, SegmentIndex segment,
+                        std::uint64_t interface) const {
+  for (const PortIndex port : snapshot.link_local_ports) {
+    const Claims& claims = claims_[port];
+    const auto end = claims.interfaces.begin() + claims.count;
+    if (snapshot.ports[port].segment == segment &&
+        std::find(claims.interfaces.begin(), end, interface) != end) {
+      return port;
+    }
+  }
+  return kNoPort;
+}
+
+bool Fdb::may_claim(const Snapshot& snapshot, PortIndex port, std::uint64_t interface) const {
+  const Claims& claims = claims_[port];
+  const auto end = claims.interfaces.begin() + claims.count;
+  if (std::find(claims.interfaces.begin(), end, interface) != end) return true;
+  return claims.count < kClaimsMax &&
+         claimant(snapshot, snapshot.ports[port].segment, interface) == kNoPort;
+}
+
+void Fdb::claim(PortIndex port, std::uint64_t interface) {
+  Claims& claims = claims_[port];
+  const auto end = claims.interfaces.begin() + claims.count;
+  if (std::find(claims.interfaces.begin(), end, interface) != end) return;
+  claims.interfaces[claims.count++] = interface;
+}
+
 void Fdb::take_over(Fdb& other) {
+  claims_ = other.claims_;  // the same size: no allocation
   other.visit(0, other.bucket_count(), [this](const MacTable::Entry& from) {
     if (MacTable::Entry* to = table_.insert(from.mac(), from.segment()); to != nullptr) {
       *to = from;

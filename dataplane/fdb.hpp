@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "dataplane/drop_reason.hpp"
 #include "dataplane/mac_table.hpp"
@@ -33,13 +34,24 @@ class Fdb {
     return entry != nullptr && is_alive(snapshot, *entry, now_ms) ? entry : nullptr;
   }
 
-  /// What seeing `source` on learning port `from` would change. Changes nothing.
+  /// What seeing `source` on port `from` would change. `shared`: it is an address that the port may
+  /// hold by turns with others, and takes over now. Changes nothing.
   [[nodiscard]] Judgement judge(const Snapshot& snapshot, PortIndex from, MacAddress source,
-                                std::uint32_t now_ms) const;
+                                bool shared, std::uint32_t now_ms) const;
 
   /// Carries out what judge() said. Returns the port that the address was on before a move.
-  PortIndex learn(const Snapshot& snapshot, PortIndex from, MacAddress source, Change change,
-                  std::uint32_t now_ms);
+  PortIndex learn(const Snapshot& snapshot, PortIndex from, MacAddress source, bool shared,
+                  Change change, std::uint32_t now_ms);
+
+  /// Which port with link_local = "any" has claimed fe80::`interface`; kNoPort if none.
+  [[nodiscard]] PortIndex claimant(const Snapshot& snapshot, SegmentIndex segment,
+                                   std::uint64_t interface) const;
+  /// Whether `port` has claimed it, or may: it has claims left and nobody else has claimed it.
+  [[nodiscard]] bool may_claim(const Snapshot& snapshot, PortIndex port,
+                               std::uint64_t interface) const;
+  void claim(PortIndex port, std::uint64_t interface);
+  /// The port's place is used for another port from now on.
+  void forget_claims(PortIndex port) { claims_[port] = {}; }
 
   void prefetch(MacAddress mac, SegmentIndex segment) const { table_.prefetch(mac, segment); }
 
@@ -80,7 +92,7 @@ class Fdb {
                               std::uint32_t now_ms) const {
     if (!snapshot.has(entry.port)) return false;
     const PortPolicy& port = snapshot.ports[entry.port];
-    return port.learns && port.segment == entry.segment() &&
+    return (port.learns || entry.kind == EntryKind::shared) && port.segment == entry.segment() &&
            now_ms - entry.seen_ms < snapshot.segments[port.segment].ageing_ms;
   }
   [[nodiscard]] std::uint32_t bucket_count() const { return table_.bucket_count(); }
@@ -98,6 +110,12 @@ class Fdb {
   std::array<std::uint32_t, kPortsMax> on_port_{};
   std::array<std::uint32_t, kSegmentsMax> in_segment_{};
   std::uint32_t sweep_place_ = 0;
+
+  struct Claims {
+    std::uint32_t count = 0;
+    std::array<std::uint64_t, kClaimsMax> interfaces{};
+  };
+  std::vector<Claims> claims_{kPortsMax};  // by port
 };
 
 }  // namespace bulkhead

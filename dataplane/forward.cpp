@@ -7,13 +7,15 @@
 
 namespace bulkhead {
 
-void DropReporter::report(DropReason reason, bool at_egress, PortIndex port, const Frame& frame) {
+void DropReporter::report(DropReason reason, bool at_egress, PortIndex port, const Frame& frame,
+                          bool shadow) {
   if (said_[frame.from] >= limit_) return;
   ++said_[frame.from];
   Event event;
   event.kind = Event::Kind::dropped;
   event.reason = reason;
   event.at_egress = at_egress;
+  event.shadow = shadow;
   event.port = port;
   event.from = frame.from;
   event.length = frame.length;
@@ -49,8 +51,10 @@ void Forwarder::forward(const Snapshot& snapshot, Fdb& fdb, std::span<const Fram
     PortCounters& ingress = counters_[frame.from];
     ++ingress.received;
     ingress.received_bytes += frame.length;
-    verdicts[i] = decide(snapshot, fdb, parsed[i], frame.from, now_ms);
-    learn(snapshot, fdb, frame, parsed[i], verdicts[i].change, now_ms);
+    verdicts[i] = decide(snapshot, {fdb, limiter_}, parsed[i], frame.from, now_ms);
+    if (verdicts[i].kind != Verdict::Kind::drop) {
+      remember(snapshot, fdb, frame, parsed[i], verdicts[i], now_ms);
+    }
   }
   for (std::size_t i = 0; i < frames.size(); ++i) {
     if (verdicts[i].kind != Verdict::Kind::unicast) continue;
@@ -71,9 +75,27 @@ void Forwarder::forward(const Snapshot& snapshot, Fdb& fdb, std::span<const Fram
   }
 }
 
-void Forwarder::learn(const Snapshot& snapshot, Fdb& fdb, const Frame& frame, const Parsed& parsed,
-                      Fdb::Change change, std::uint32_t now_ms) {
-  const PortIndex before = fdb.learn(snapshot, frame.from, parsed.source, change, now_ms);
+// What the frame teaches and costs.
+void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
+                         const Parsed& parsed, const Verdict& verdict, std::uint32_t now_ms) {
+  const PortPolicy& port = snapshot.ports[frame.from];
+  limiter_.spend(frame.from, verdict.budget, port.rates, now_ms);
+  if (verdict.shadow) {
+    ++counters_[frame.from].shadowed[index_of(*verdict.shadow)];
+    reporter_.report(*verdict.shadow, false, frame.from, frame, true);
+  }
+  if (verdict.claims) {
+    for (const IpAddress address : {parsed.sender, parsed.nd_target}) {
+      if (address.high == 0xfe80'0000'0000'0000 &&
+          ownership(snapshot, frame.from, true, address) == Ownership::nobodys &&
+          fdb.may_claim(snapshot, frame.from, address.low)) {
+        fdb.claim(frame.from, address.low);
+      }
+    }
+  }
+  const Fdb::Change change = verdict.change;
+  const PortIndex before = fdb.learn(snapshot, frame.from, parsed.source, verdict.shared_source,
+                                     change, now_ms);
   if (change != Fdb::Change::insert && change != Fdb::Change::move) return;
   Event event;
   event.kind = before == kNoPort ? Event::Kind::learned : Event::Kind::moved;
@@ -86,15 +108,20 @@ void Forwarder::learn(const Snapshot& snapshot, Fdb& fdb, const Frame& frame, co
 
 void Forwarder::flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,
                       const Verdict& verdict) {
-  for (const PortIndex to : verdict.ports) {
-    if (to == frame.from) continue;
+  const ReachSet& reach = snapshot.reach[snapshot.ports[frame.from].reach];
+  const auto offer = [&](PortIndex to) {
+    if (to == frame.from || !reach.contains(to)) return;
     ++counters_[to].offered;
     if (const auto reason = admit(snapshot, parsed, to, kNoPort)) {
       refuse(to, *reason, frame);
-      continue;
+      return;
     }
     ++frame.head->references;
     deliver(snapshot, to, frame);
+  };
+  for (const PortIndex to : verdict.ports) offer(to);
+  for (const PortIndex to : verdict.owners) {
+    if (std::ranges::find(verdict.ports, to) == verdict.ports.end()) offer(to);
   }
 }
 

@@ -27,7 +27,8 @@ class DropReporter {
  public:
   explicit DropReporter(Mailbox& mailbox) : mailbox_(mailbox) {}
 
-  void report(DropReason reason, bool at_egress, PortIndex port, const Frame& frame);
+  void report(DropReason reason, bool at_egress, PortIndex port, const Frame& frame,
+              bool shadow = false);
   void renew() { said_.fill(0); }
   void set_limit(std::uint16_t reports_per_sweep) { limit_ = reports_per_sweep; }
 
@@ -52,6 +53,7 @@ class Forwarder {
 
   [[nodiscard]] PortCounters& counters(PortIndex port) { return counters_[port]; }
   [[nodiscard]] DropReporter& reporter() { return reporter_; }
+  [[nodiscard]] Limiter& limiter() { return limiter_; }
 
  private:
   struct Gathered {
@@ -60,8 +62,8 @@ class Forwarder {
     std::array<Frame, kBatchFrames> frames;
   };
 
-  void learn(const Snapshot& snapshot, Fdb& fdb, const Frame& frame, const Parsed& parsed,
-             Fdb::Change change, std::uint32_t now_ms);
+  void remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame, const Parsed& parsed,
+                const Verdict& verdict, std::uint32_t now_ms);
   void flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,
              const Verdict& verdict);
   void drop(const Frame& frame, const Verdict& verdict);
@@ -74,6 +76,7 @@ class Forwarder {
   std::span<Backend* const> backends_;
   Mailbox& mailbox_;
   DropReporter reporter_;
+  Limiter limiter_;
   std::vector<PortCounters> counters_;
   std::vector<Gathered> gathered_;  // by egress port
   std::vector<PortIndex> dirty_;    // those of gathered_ to flush

@@ -18,6 +18,7 @@ inline constexpr std::size_t kSegmentsMax = 2048;
 inline constexpr std::size_t kBatchFrames = 64;      // frames a backend hands over at most at once
 inline constexpr std::size_t kCommandsPerRound = 8;  // mailbox commands a round
 inline constexpr std::uint8_t kMovesPerSweep = 5;    // moves of one MAC between two sweeps (1 s)
+inline constexpr std::size_t kClaimsMax = 16;  // link-local addresses a port with "any" may claim
 inline constexpr std::uint32_t kSweepMilliseconds = 1000;
 inline constexpr std::uint32_t kSweepBucketsPerRound = 512;
 inline constexpr std::uint32_t kCopiesPerRound = 256;  // table buckets or ports copied a round

@@ -21,7 +21,9 @@
 namespace bulkhead {
 
 /// Who put an entry there, in the order of rank: an address moves only to an equal or higher one.
-enum class EntryKind : std::uint8_t { learned_guest, learned_trusted, fixed, bound };
+/// `shared` is both: in Snapshot::bound it says that the address is of several ports by turns, in the
+/// Fdb which of them has it.
+enum class EntryKind : std::uint8_t { learned_guest, learned_trusted, fixed, shared, bound };
 
 struct HashKey {
   std::array<std::uint64_t, 2> words{};

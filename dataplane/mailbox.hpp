@@ -32,11 +32,12 @@ class Command {
 /// What a worker has to say. Trivially copyable.
 struct Event {
   enum class Kind : std::uint8_t { done, learned, moved, aged, dropped };
-  static constexpr std::size_t kHeadBytes = 64;
+  static constexpr std::size_t kHeadBytes = 96;
 
   Kind kind = Kind::done;
   DropReason reason = DropReason::malformed;  // dropped
   bool at_egress = false;                     // dropped: `port` is the one that would have got it
+  bool shadow = false;        // dropped: it was not, its port being in shadow mode
   PortIndex port = kNoPort;
   PortIndex from = kNoPort;  // moved: the port before; dropped: where the frame came in
   SegmentIndex segment = 0;

@@ -7,6 +7,9 @@
 #include <span>
 #include <vector>
 
+#include "dataplane/address_table.hpp"
+#include "dataplane/ip_address.hpp"
+#include "dataplane/limiter.hpp"
 #include "dataplane/limits.hpp"
 #include "dataplane/mac_table.hpp"
 
@@ -18,10 +21,32 @@ struct ReachSet {
   std::vector<std::uint64_t> bits;        // by port index
   std::vector<PortIndex> flood;           // those that are up: where group frames go
   std::vector<PortIndex> unknown;         // of these, those that take unknown unicast
+  std::vector<PortIndex> trusted;         // of these, the trusted ones
+  std::vector<PortIndex> ownerless;       // of these, who may have an address that nobody owns:
+                                          // trusted ones, and those with ip = "any"
+  std::vector<PortIndex> link_local;      // and those with link_local = "any"
+  std::vector<PortIndex> dhcp_servers;    // trusted ones, and those with the role
+  std::vector<PortIndex> routers;
+  std::vector<PortIndex> queriers;
 
   [[nodiscard]] bool contains(PortIndex port) const {
     return port / 64u < bits.size() && ((bits[port / 64u] >> (port % 64u)) & 1) != 0;
   }
+};
+
+/// What `allow` lets a guest be, as bits.
+enum RoleBit : std::uint8_t {
+  kDhcpServer = 1,
+  kRouter = 2,
+  kQuerier = 4,
+  kVrrp = 8,
+  kRouting = 16,
+};
+
+struct RoutePrefix {
+  IpAddress prefix;
+  std::uint8_t bits = 0;
+  bool is_v6 = false;
 };
 
 struct PortPolicy {
@@ -30,6 +55,12 @@ struct PortPolicy {
   bool trusted = false;
   bool learns = false;   // has no MAC list: mac = "any", or trusted without one
   bool unknown = false;  // takes unknown unicast
+  bool any_ip = false;   // ip = "any": MACs only, and what nobody else owns
+  bool has_v4 = false;   // may speak the family at all
+  bool has_v6 = false;
+  bool enforce = true;   // false: shadow mode
+  bool any_link_local = false;  // link_local = "any": claims what nobody has
+  std::uint8_t roles = 0;       // RoleBit
   std::uint8_t backend = 0;             // which of the worker's backends moves its frames
   SegmentIndex segment = 0;
   std::uint16_t reach = 0;              // index into Snapshot::reach
@@ -37,6 +68,11 @@ struct PortPolicy {
   std::uint32_t mac_first = 0;
   std::uint32_t mac_max = 0;            // learned addresses at most
   std::uint32_t frame_bytes_max = 0;    // MTU and Ethernet header
+  std::uint32_t route_first = 0;        // from Snapshot::routes
+  std::uint32_t subnet_first = 0;       // broadcast addresses of its subnets, Snapshot::subnets
+  std::uint16_t route_count = 0;
+  std::uint16_t subnet_count = 0;
+  Rates rates{kNoLimit, kNoLimit, kNoLimit, kNoLimit};
 };
 
 struct SegmentPolicy {
@@ -45,16 +81,27 @@ struct SegmentPolicy {
 };
 
 struct Snapshot {
-  explicit Snapshot(std::size_t bound_macs, HashKey key) : bound(bound_macs, key) {}
+  Snapshot(std::size_t bound_macs, std::size_t bound_addresses, HashKey key)
+      : bound(bound_macs, key), addresses(bound_addresses, key) {}
 
   std::vector<PortPolicy> ports;  // by port index
   std::vector<SegmentPolicy> segments;
   std::vector<ReachSet> reach;
   std::vector<MacAddress> macs;  // the ports' lists, one after the other
-  MacTable bound;                // bound and static addresses: they do not age and do not move
+  MacTable bound;                // bound, static and shared addresses: they do not age
+  AddressTable addresses;        // IP addresses and prefixes that are somebody's own
+  std::vector<RoutePrefix> routes;
+  std::vector<IpAddress> subnets;
+  std::vector<PortIndex> link_local_ports;  // present ones with link_local = "any"
 
   [[nodiscard]] std::span<const MacAddress> macs_of(const PortPolicy& port) const {
     return {macs.data() + port.mac_first, port.mac_count};
+  }
+  [[nodiscard]] std::span<const RoutePrefix> routes_of(const PortPolicy& port) const {
+    return {routes.data() + port.route_first, port.route_count};
+  }
+  [[nodiscard]] std::span<const IpAddress> subnets_of(const PortPolicy& port) const {
+    return {subnets.data() + port.subnet_first, port.subnet_count};
   }
   [[nodiscard]] bool has(PortIndex port) const { return port < ports.size() && ports[port].present; }
 };

@@ -34,6 +34,7 @@ std::string error_of_ip(const std::string& value) {
 }
 
 MacAddress mac(const std::string& text) { return parse_mac(text).value(); }
+Prefix prefix(const std::string& text) { return parse_prefix(text).value(); }
 InterfaceAddress address(const std::string& text) { return parse_interface_address(text).value(); }
 
 constexpr const char* kExample = R"([bulkhead]
@@ -62,6 +63,19 @@ attach  = "conduit"
 mac     = "any"
 ip      = "any"
 mac_max = 32
+
+[port.gateway]
+segment    = "lan"
+device     = "tap3"
+mac        = "52:54:00:00:00:03"
+ip         = []
+prefixes   = ["10.1.0.0/16", "2001:db8:50:1::/64"]
+routes     = ["0.0.0.0/0", "::/0"]
+link_local = ["fe80::3", "fe80::4/64"]
+shared     = ["00:00:5e:00:01:07", "192.168.50.1/24", "fe80::1"]
+allow      = ["vrrp", "router"]
+limit      = { broadcast = 1000, arp_nd = "none", dhcp = 0 }
+enforce    = false
 
 [port.uplink]
 segment = "wan"
@@ -96,7 +110,7 @@ TEST(Parse, ReadsEveryKeyOfTheDaemonAndOfSegments) {
 
 TEST(Parse, ReadsEveryKeyOfPorts) {
   const Config config = parse(kExample, "b.toml");
-  ASSERT_EQ(config.ports.size(), 3U);
+  ASSERT_EQ(config.ports.size(), 4U);
   const Port& vm1 = config.ports.at("vm1");
   EXPECT_EQ(vm1.name, "vm1");
   EXPECT_EQ(vm1.segment, "lan");
@@ -121,6 +135,32 @@ TEST(Parse, ReadsEveryKeyOfPorts) {
   EXPECT_TRUE(uplink.trusted && uplink.transit && uplink.take_over && uplink.learns());
   EXPECT_FALSE(uplink.any_mac || uplink.any_ip);
   EXPECT_EQ(uplink.unknown, false);
+}
+
+TEST(Parse, ReadsTheKeysOfIsolation) {
+  const Config config = parse(kExample, "b.toml");
+  const Port& gateway = config.ports.at("gateway");
+  EXPECT_TRUE(gateway.no_ip && gateway.addresses.empty() && !gateway.any_ip);
+  EXPECT_EQ(gateway.prefixes, (std::vector{prefix("10.1.0.0/16"), prefix("2001:db8:50:1::/64")}));
+  EXPECT_EQ(gateway.routes, (std::vector{prefix("0.0.0.0/0"), prefix("::/0")}));
+  EXPECT_EQ(gateway.link_local, LinkLocal::list);
+  EXPECT_EQ(gateway.link_locals, (std::vector{address("fe80::3"), address("fe80::4/64")}));
+  EXPECT_EQ(gateway.shared_macs, std::vector{mac("00:00:5e:00:01:07")});
+  EXPECT_EQ(gateway.shared_addresses,
+            (std::vector{address("192.168.50.1/24"), address("fe80::1")}));
+  EXPECT_EQ(gateway.allow, (std::set{Role::router, Role::vrrp}));
+  EXPECT_EQ(gateway.limits(),
+            (Limit{.broadcast = 1000, .multicast = 2000, .arp_nd = {}, .dhcp = 0}));
+  EXPECT_FALSE(gateway.enforce);
+
+  const Port& vm1 = config.ports.at("vm1");
+  EXPECT_TRUE(vm1.enforce);
+  EXPECT_TRUE(vm1.prefixes.empty() && vm1.routes.empty() && vm1.link_locals.empty());
+  EXPECT_TRUE(vm1.shared_macs.empty() && vm1.shared_addresses.empty() && vm1.allow.empty());
+  EXPECT_EQ(vm1.link_local, LinkLocal::mac);
+  EXPECT_FALSE(vm1.no_ip);
+  EXPECT_EQ(vm1.limits(), kGuestLimit);
+  EXPECT_EQ(config.ports.at("uplink").limits(), Limit{});
 }
 
 TEST(Parse, AnEmptyFileIsAllDefaults) {
@@ -159,7 +199,8 @@ TEST(Parse, UnknownTablesAndKeysAreRefused) {
             "b.toml:5:3: port vm1: unknown key \"macc\"; did you mean \"mac\"?");
   EXPECT_EQ(error_in_guest("colour = 1"),
             "b.toml:5:1: port vm1: unknown key \"colour\"; known are segment, device, attach, mac, "
-            "ip, mac_max, trusted, isolated, enforce, unknown, transit, take_over");
+            "ip, prefixes, routes, link_local, shared, allow, limit, mac_max, trusted, isolated, "
+            "enforce, unknown, transit, take_over");
   EXPECT_EQ(error_of("[segment.lan]\nage = 1\n"),
             "b.toml:2:1: segment lan: unknown key \"age\"; known are ageing, mac_limit");
   EXPECT_EQ(error_of("[bulkhead]\nworker = 1\n"),
@@ -186,24 +227,16 @@ TEST(Parse, SectionsHoldTables) {
 }
 
 TEST(Parse, KeysNotBuiltYetAreRefusedByName) {
-  for (const std::string line :
-       {"vhost = \"/run/x\"", "vhost_mode = \"client\"", "prefixes = [\"2001:db8::/64\"]",
-        "routes = []", "link_local = \"any\"", "shared = [\"192.168.50.1\"]",
-        "allow = [\"router\"]", "limit = { broadcast = 500 }"}) {
+  for (const std::string line : {"vhost = \"/run/x\"", "vhost_mode = \"client\""}) {
     const std::string key = line.substr(0, line.find(' '));
     EXPECT_EQ(error_in_guest(line),
               "b.toml:5:1: port vm1: `" + key + "` is not supported yet; remove it");
   }
-  EXPECT_EQ(error_in_guest("[port.vm1.limit]\nbroadcast = 500"),
-            "b.toml:5:11: port vm1: `limit` is not supported yet; remove it");
   EXPECT_EQ(error_of("[bulkhead]\nstate = \"/run/bulkhead/state\"\n"),
             "b.toml:2:1: bulkhead: `state` is not supported yet; remove it");
 }
 
 TEST(Parse, ValuesNotBuiltYetAreRefusedByName) {
-  EXPECT_EQ(error_in_guest("enforce = true"), "");
-  EXPECT_EQ(error_in_guest("enforce = false"),
-            "b.toml:5:11: port vm1: enforce = false is not supported yet; remove it");
   EXPECT_EQ(error_in_guest("attach = \"conduit\""), "");
   EXPECT_EQ(error_in_guest("attach = \"xdp\""),
             "b.toml:5:10: port vm1: attach = \"xdp\" is not supported yet; remove it");
@@ -331,6 +364,7 @@ TEST(Parse, MacIsOneOrAListOrAny) {
       "b.toml:4:7: port vm1: mac must be a MAC address such as \"52:54:00:9f:5d:c1\", a list of "
       "them, or \"any\", not ";
   EXPECT_EQ(error_of_mac("[]"), takes + "[]");
+  EXPECT_EQ(error_of_mac("\"\""), takes + "\"\"");
   EXPECT_EQ(error_of_mac("1"), takes + "1");
   EXPECT_EQ(error_of_mac("[1, 2]"), takes + "[1, 2]");
   EXPECT_EQ(error_of_mac("{}"), takes + "a table");
@@ -364,9 +398,9 @@ TEST(Parse, IpIsOneOrAListOrAny) {
             "b.toml:4:19: port vm1: ip \"any\" is not an address");
   EXPECT_EQ(error_of_ip("[\"10.0.0.1/8\", \"10.0.0.1/24\"]"),
             "b.toml:4:21: port vm1: ip \"10.0.0.1/24\" is listed twice; remove one");
-  EXPECT_EQ(error_of_ip("[]"),
+  EXPECT_EQ(error_of_ip("[1]"),
             "b.toml:4:6: port vm1: ip must be an address such as \"192.168.50.13/24\", a list of "
-            "them, or \"any\", not []");
+            "them, or \"any\", not [1]");
 }
 
 TEST(Parse, IpIsAHostsOwnAddress) {
@@ -398,10 +432,222 @@ TEST(Parse, IpIsAHostsOwnAddress) {
   }
 }
 
+/// The message about `line`, line 5 of a guest that has one MAC and one address.
+std::string error_in_bound_guest(const std::string& line) {
+  return error_of(
+      "[port.vm1]\ndevice = \"tap1\"\nmac = \"52:54:00:00:00:01\"\nip = \"192.168.50.13/24\"\n" +
+      line + "\n");
+}
+
+std::string error_of_word(const std::string& key, const std::string& word) {
+  return error_in_bound_guest(key + " = \"" + word + "\"");
+}
+
+/// What error_of_word says when it is about the word.
+std::string about_word(const std::string& key, const std::string& word, const std::string& reason) {
+  return "b.toml:5:" + std::to_string(key.size() + 4) + ": port vm1: " + key + " \"" + word +
+         "\" " + reason;
+}
+
+TEST(Parse, PrefixesAndRoutesAreListsOfPrefixes) {
+  for (const std::string key : {"prefixes", "routes"}) {
+    const auto expect = [&](const std::string& word, const std::string& reason) {
+      EXPECT_EQ(error_of_word(key, word), about_word(key, word, reason));
+    };
+    for (const std::string good :
+         {"10.0.0.0/8", "192.168.50.64/26", "192.168.50.1/32", "169.254.0.0/16", "2001::/16",
+          "2001:db8:50:1::/64", "2001:db8::1/128", "fd00::/16"}) {
+      EXPECT_EQ(error_of_word(key, good), "") << key << ' ' << good;
+    }
+    EXPECT_EQ(error_in_bound_guest(key + " = []"), "");
+    const std::string form = "is not a prefix; write it as 10.0.0.0/8 or 2001:db8:50:1::/64";
+    expect("10.0.0.0", form);
+    expect("10.0.0.0/33", form);
+    expect("any", form);
+    expect("52:54:00:00:00:01", form);
+    expect("10.0.0.1/8", "has host bits set; write 10.0.0.0/8, or the address in `ip`");
+    expect("2001:db8::1/64", "has host bits set; write 2001:db8::/64, or the address in `ip`");
+    expect("1.2.3.4/0", "has host bits set; write 0.0.0.0/0, or the address in `ip`");
+    const std::string link_local = "is link-local; the key `link_local` is for those";
+    expect("fe80::/10", link_local);
+    expect("fe80::/64", link_local);
+    expect("febf::/16", link_local);
+    expect("fe80::1/128", link_local);
+    const std::vector<std::pair<std::string, std::string>> specials = {
+        {"224.0.0.0/4", "lies in 224.0.0.0/4, and a multicast address"},
+        {"239.1.0.0/16", "lies in 224.0.0.0/4, and a multicast address"},
+        {"127.0.0.0/8", "lies in 127.0.0.0/8, and a loopback address"},
+        {"0.0.0.0/32", "lies in 0.0.0.0/32, and the unspecified address"},
+        {"255.255.255.255/32", "lies in 255.255.255.255/32, and the limited broadcast"},
+        {"::/128", "lies in ::/128, and the unspecified address"},
+        {"::1/128", "lies in ::1/128, and the loopback address"},
+        {"ff02::/16", "lies in ff00::/8, and a multicast address"},
+    };
+    for (const auto& [word, reason] : specials) {
+      expect(word, reason + " is no port's own; remove it");
+    }
+    EXPECT_EQ(error_in_bound_guest(key + " = [\"10.0.0.0/8\",\n\"10.0.0.0/8\"]"),
+              "b.toml:6:1: port vm1: " + key + " \"10.0.0.0/8\" is listed twice; remove one");
+  }
+  EXPECT_EQ(error_in_bound_guest("prefixes = 10"),
+            "b.toml:5:12: port vm1: prefixes must be a prefix such as \"2001:db8:50:1::/64\", or a "
+            "list of them, not 10");
+  EXPECT_EQ(error_in_bound_guest("routes = true"),
+            "b.toml:5:10: port vm1: routes must be a prefix such as \"10.0.0.0/8\", or a list of "
+            "them, not true");
+}
+
+TEST(Parse, OnlyRoutesAreWide) {
+  for (const std::string word : {"0.0.0.0/0", "128.0.0.0/1", "10.0.0.0/7"}) {
+    EXPECT_EQ(error_of_word("routes", word), "");
+    EXPECT_EQ(error_of_word("prefixes", word),
+              about_word("prefixes", word,
+                         "is too wide; /8 is the widest that a port may own (`routes` takes wider "
+                         "ones)"));
+  }
+  for (const std::string word : {"::/0", "2000::/3", "2000::/15"}) {
+    EXPECT_EQ(error_of_word("routes", word), "");
+    EXPECT_EQ(error_of_word("prefixes", word),
+              about_word("prefixes", word,
+                         "is too wide; /16 is the widest that a port may own (`routes` takes wider "
+                         "ones)"));
+  }
+  const std::vector<std::pair<std::string, std::string>> specials = {
+      {"0.0.0.0/8", "holds 0.0.0.0/32, and the unspecified address"},
+      {"255.0.0.0/8", "holds 255.255.255.255/32, and the limited broadcast"},
+      {"::/16", "holds ::/128, and the unspecified address"},
+  };
+  for (const auto& [word, reason] : specials) {
+    EXPECT_EQ(error_of_word("routes", word), "");
+    EXPECT_EQ(error_of_word("prefixes", word),
+              about_word("prefixes", word, reason + " is no port's own; name a narrower prefix"));
+  }
+}
+
+TEST(Parse, LinkLocalIsMacOrAnyOrAList) {
+  for (const std::string good : {"mac", "any", "fe80::1", "fe80::1/64", "fe80::1/128"}) {
+    EXPECT_EQ(error_of_word("link_local", good), "") << good;
+    EXPECT_EQ(error_in_bound_guest("link_local = [\"" + good + "\"]"), "") << good;
+  }
+  for (const std::string bad :
+       {"none", "192.168.50.13", "2001:db8::1", "fe80:0:0:1::1", "fe81::1"}) {
+    EXPECT_EQ(error_of_word("link_local", bad),
+              about_word("link_local", bad,
+                         "is not an address in fe80::/64; write it as fe80::1, or \"mac\" or "
+                         "\"any\" alone"));
+  }
+  EXPECT_EQ(error_of_word("link_local", "fe80::/64"),
+            about_word("link_local", "fe80::/64", "is the whole prefix; write \"any\" for that"));
+  EXPECT_EQ(error_in_bound_guest("link_local = [\"fe80::1\", \"any\"]"),
+            "b.toml:5:26: port vm1: link_local \"any\" is not an address in fe80::/64; write it as "
+            "fe80::1, or \"mac\" or \"any\" alone");
+  EXPECT_EQ(error_in_bound_guest("link_local = [\"fe80::1\", \"fe80::1/64\"]"),
+            "b.toml:5:26: port vm1: link_local \"fe80::1/64\" is listed twice; remove one");
+  EXPECT_EQ(error_in_bound_guest("link_local = []"),
+            "b.toml:5:14: port vm1: link_local must be \"mac\", \"any\", or a list of addresses in "
+            "fe80::/64, not []");
+}
+
+TEST(Parse, SharedMixesMacsAndAddresses) {
+  for (const std::string good :
+       {"[]", "\"192.168.50.1\"", "[\"00-00-5e-00-01-01\", \"2001:db8::1/64\", \"fe80::1\"]"}) {
+    EXPECT_EQ(error_in_bound_guest("shared = " + good), "") << good;
+  }
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"any", "is neither a MAC address nor an IP address"},
+      {"00:00:5e:00:01", "is neither a MAC address nor an IP address"},
+      {"01:00:5e:00:00:12", "is a group address; a port needs a unicast one"},
+      {"00:00:00:00:00:00", "is no station's address; a port needs a unicast one"},
+      {"ff02::12", "is a multicast address; a port needs a unicast one"},
+      {"192.168.50.0/24", "is a prefix, not an address; `prefixes` and `routes` are for prefixes"},
+      {"192.168.50.255/24", "is the broadcast of its subnet; name a host in it"},
+  };
+  for (const auto& [word, reason] : cases) {
+    EXPECT_EQ(error_of_word("shared", word), about_word("shared", word, reason));
+  }
+  EXPECT_EQ(error_in_bound_guest("shared = [\"192.168.50.1\", \"192.168.50.1/24\"]"),
+            "b.toml:5:27: port vm1: shared \"192.168.50.1/24\" is listed twice; remove one");
+  EXPECT_EQ(error_in_bound_guest("shared = [\"00:00:5e:00:01:01\", \"00-00-5E-00-01-01\"]"),
+            "b.toml:5:32: port vm1: shared \"00-00-5E-00-01-01\" is listed twice; remove one");
+  EXPECT_EQ(
+      error_in_bound_guest("shared = false"),
+      "b.toml:5:10: port vm1: shared must be a MAC address, an IP address, or a list of such, "
+      "not false");
+}
+
+TEST(Parse, AllowIsAListOfRoles) {
+  for (const std::string role : {"dhcp-server", "router", "querier", "vrrp", "routing"}) {
+    EXPECT_EQ(error_of_word("allow", role), "");
+  }
+  EXPECT_EQ(error_in_bound_guest("allow = []"), "");
+  EXPECT_EQ(error_of_word("allow", "dhcp_server"),
+            "b.toml:5:9: port vm1: allow: unknown role \"dhcp_server\"; did you mean "
+            "\"dhcp-server\"?");
+  EXPECT_EQ(error_in_bound_guest("allow = [\"router\", \"dns\"]"),
+            "b.toml:5:20: port vm1: allow: unknown role \"dns\"; known are dhcp-server, router, "
+            "querier, vrrp, routing");
+  EXPECT_EQ(error_in_bound_guest("allow = [\"vrrp\", \"vrrp\"]"),
+            "b.toml:5:18: port vm1: allow \"vrrp\" is listed twice; remove one");
+  EXPECT_EQ(error_in_bound_guest("allow = true"),
+            "b.toml:5:9: port vm1: allow must be a role such as \"router\", or a list of them, not "
+            "true");
+}
+
+TEST(Parse, LimitIsATableOfRates) {
+  EXPECT_EQ(error_in_bound_guest("limit = {}"), "");
+  EXPECT_EQ(
+      error_in_bound_guest("limit = { broadcast = 0, multicast = 10000000, dhcp = \"none\" }"), "");
+  EXPECT_EQ(error_in_bound_guest("[port.vm1.limit]\narp_nd = 7"), "");
+  EXPECT_EQ(error_in_bound_guest("limit.arp_nd = 7"), "");
+
+  const std::string rate = " must be 0 to 10000000 or \"none\", not ";
+  EXPECT_EQ(error_in_bound_guest("limit = { broadcast = -1 }"),
+            "b.toml:5:23: port vm1: limit: broadcast" + rate + "-1");
+  EXPECT_EQ(error_in_bound_guest("limit = { dhcp = 1, arp_nd = 10000001 }"),
+            "b.toml:5:30: port vm1: limit: arp_nd" + rate + "10000001");
+  EXPECT_EQ(error_in_bound_guest("limit = { multicast = \"lots\" }"),
+            "b.toml:5:23: port vm1: limit: multicast" + rate + "\"lots\"");
+  EXPECT_EQ(error_in_bound_guest("limit = { dhcp = 1.5 }"),
+            "b.toml:5:18: port vm1: limit: dhcp" + rate + "a fraction");
+  EXPECT_EQ(error_in_bound_guest("limit = { dhcp = { a = 1 } }"),
+            "b.toml:5:18: port vm1: limit: dhcp" + rate + "a table");
+  EXPECT_EQ(error_in_bound_guest("[port.vm1.limit]\nbrodcast = 5"),
+            "b.toml:6:1: port vm1: limit: unknown key \"brodcast\"; did you mean \"broadcast\"?");
+  EXPECT_EQ(error_in_bound_guest("limit = { unknown_unicast = 5 }"),
+            "b.toml:5:11: port vm1: limit: unknown key \"unknown_unicast\"; known are broadcast, "
+            "multicast, arp_nd, dhcp");
+  EXPECT_EQ(
+      error_in_bound_guest("limit = { \"\" = 5 }"),
+      "b.toml:5:11: port vm1: limit: unknown key \"\"; known are broadcast, multicast, arp_nd, "
+      "dhcp");
+  EXPECT_EQ(
+      error_in_bound_guest("limit = 500"),
+      "b.toml:5:9: port vm1: limit must be rates by kind, such as { broadcast = 500, arp_nd = "
+      "\"none\" }, not 500");
+}
+
+TEST(Parse, ListsOfIsolationAreLimited) {
+  const auto list = [](int count, const std::string& start, const std::string& end) {
+    std::string text = "[";
+    for (int i = 10; i < 10 + count; ++i) text += "\"" + start + std::to_string(i) + end + "\",";
+    return text + "]";
+  };
+  const std::vector<std::array<std::string, 3>> cases = {{"prefixes", "10.", ".0.0/16"},
+                                                         {"routes", "2001:db8:", "::/48"},
+                                                         {"link_local", "fe80::", ""},
+                                                         {"shared", "10.0.0.", "/8"}};
+  for (const auto& [key, start, end] : cases) {
+    EXPECT_EQ(error_in_bound_guest(key + " = " + list(64, start, end)), "");
+    EXPECT_EQ(error_in_bound_guest(key + " = " + list(65, start, end)),
+              "b.toml:5:" + std::to_string(key.size() + 4) + ": port vm1: " + key +
+                  " has 65 entries; at most 64 are allowed");
+  }
+}
+
 TEST(Load, ReadsAFileOrSaysWhyNot) {
   const std::string path = testing::TempDir() + "bulkhead_config_test.toml";
   std::ofstream(path) << kExample;
-  EXPECT_EQ(load(path).ports.size(), 3U);
+  EXPECT_EQ(load(path).ports.size(), 4U);
   EXPECT_EQ(load(path).file, path);
   std::remove(path.c_str());
   const auto error = [](const std::string& name) -> std::string {

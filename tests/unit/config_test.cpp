@@ -118,6 +118,84 @@ TEST(Check, MacMaxIsForPortsThatLearn) {
   EXPECT_EQ(error_of("[port.vm1]\ntrusted = true\n" + rest), "");
 }
 
+/// A guest with a MAC, and these lines.
+std::string error_in_guest(const std::string& lines) {
+  return error_of("[port.vm1]\ndevice = \"tap1\"\nmac = \"52:54:00:00:00:01\"\n" + lines);
+}
+
+TEST(Check, AnEmptyIpNeedsAddressesElsewhere) {
+  const std::string nothing =
+      "b.toml:1:1: port vm1: ip = [] leaves the port without an address; give it `ip`, `prefixes`, "
+      "`routes` or `shared` addresses, or say ip = \"any\"";
+  const std::string unsaid =
+      "b.toml:1:1: port vm1: a guest needs `ip`; say ip = [] if all its addresses are in "
+      "`prefixes`, `routes` and `shared`";
+  EXPECT_EQ(error_in_guest("ip = []\n"), nothing);
+  EXPECT_EQ(error_in_guest("ip = \"\"\n"), nothing);
+  EXPECT_EQ(error_in_guest("ip = []\ntrusted = true\n"), nothing);
+  EXPECT_EQ(error_in_guest("ip = []\nshared = [\"00:00:5e:00:01:01\"]\n"), nothing);
+  for (const std::string other : {"prefixes = [\"2001:db8::/64\"]\n", "routes = [\"10.0.0.0/8\"]\n",
+                                  "shared = [\"10.0.0.1\"]\n"}) {
+    EXPECT_EQ(error_in_guest("ip = []\n" + other), "");
+    EXPECT_EQ(error_in_guest(other), unsaid);
+    EXPECT_EQ(error_of("[port.vm1]\ndevice = \"tap1\"\nip = []\n" + other),
+              "b.toml:1:1: port vm1: a guest needs `mac` and `ip` (or \"any\"); say trusted = true "
+              "to give up isolation");
+  }
+}
+
+TEST(Check, RoutesAreForBoundGuests) {
+  const std::string routes = "routes = [\"0.0.0.0/0\"]\n";
+  EXPECT_EQ(error_in_guest("ip = \"any\"\n" + routes),
+            "b.toml:1:1: port vm1: routes adds nothing to ip = \"any\"; remove one of them");
+  EXPECT_EQ(error_in_guest("trusted = true\n" + routes),
+            "b.toml:1:1: port vm1: routes is for guests, a trusted port may send from every "
+            "address; remove it");
+  EXPECT_EQ(error_in_guest("ip = \"10.0.0.1/8\"\n" + routes), "");
+}
+
+TEST(Check, TrustedPortsMayOwnShareAndBeLimited) {
+  EXPECT_EQ(
+      error_in_guest("trusted = true\nlink_local = \"any\"\n"),
+      "b.toml:1:1: port vm1: link_local = \"any\" is for guests, a trusted port may use every "
+      "one; remove it");
+  for (const std::string line :
+       {"prefixes = [\"10.0.0.0/8\"]\n", "shared = [\"10.0.0.1\"]\n", "allow = [\"router\"]\n",
+        "limit = { broadcast = 5 }\n", "link_local = [\"fe80::1\"]\n", "enforce = false\n"}) {
+    EXPECT_EQ(error_in_guest("trusted = true\n" + line), "");
+  }
+  const Config config =
+      parse("[port.u]\ndevice = \"u\"\ntrusted = true\nlimit = { broadcast = 5 }\n", "b.toml");
+  EXPECT_EQ(config.ports.at("u").limits(),
+            (Limit{.broadcast = 5, .multicast = {}, .arp_nd = {}, .dhcp = {}}));
+}
+
+TEST(Check, WhatIsSharedIsNotAPortsOwn) {
+  const auto error = [](const std::string& own, const std::string& shared) {
+    return error_in_guest("ip = \"10.0.0.1/8\"\n" + own + "shared = [\"" + shared + "\"]\n");
+  };
+  const auto refusal = [](const std::string& shared) {
+    return "b.toml:1:1: port vm1: shared " + shared +
+           " is bound as the port's own too; remove it from one of them";
+  };
+  EXPECT_EQ(error("", "52-54-00-00-00-01"), refusal("52:54:00:00:00:01"));
+  EXPECT_EQ(error("", "10.0.0.1/16"), refusal("10.0.0.1/16"));
+  EXPECT_EQ(error("prefixes = [\"10.0.0.2/32\"]\n", "10.0.0.2"), refusal("10.0.0.2/32"));
+  EXPECT_EQ(error("link_local = \"fe80::1\"\n", "fe80::1/64"), refusal("fe80::1/64"));
+  EXPECT_EQ(error("", "fe80::5054:ff:fe00:1"), refusal("fe80::5054:ff:fe00:1/128"));
+  EXPECT_EQ(error("link_local = \"any\"\n", "fe80::5054:ff:fe00:1"), "");
+  EXPECT_EQ(error("", "10.0.0.2"), "");
+  EXPECT_EQ(error("", "00:00:5e:00:01:01"), "");
+}
+
+TEST(Check, APortsOwnPrefixNeedsNoRoute) {
+  const std::string ip = "ip = \"10.0.0.1/8\"\nprefixes = [\"10.1.0.0/16\"]\n";
+  EXPECT_EQ(error_in_guest(ip + "routes = [\"10.1.0.0/16\"]\n"),
+            "b.toml:1:1: port vm1: 10.1.0.0/16 is in `prefixes` and `routes`; the port's own needs "
+            "no route, remove that");
+  EXPECT_EQ(error_in_guest(ip + "routes = [\"10.0.0.0/8\"]\n"), "");
+}
+
 TEST(Check, NamesOfPortsAndSegments) {
   const std::string rest = "]\ndevice = \"t\"\ntrusted = true\n";
   EXPECT_EQ(error_of("[port." + std::string(32, 'a') + rest), "");
@@ -144,12 +222,12 @@ TEST(Check, AMacHasOnePortInASegment) {
   EXPECT_EQ(
       error_of(two_guests(mac, same)),
       "b.toml:6:1: port vm1: mac 52:54:00:00:00:01 already belongs to port vm2; a MAC has one "
-      "port in a segment");
+      "port in a segment, unless both list it in `shared`");
   EXPECT_EQ(error_of(two_guests(mac, same + "segment = \"lan\"\n")), "");
   EXPECT_EQ(
       error_of(two_guests(mac + "segment = \"lan\"\n", same + "segment = \"lan\"\n")),
       "b.toml:7:1: port vm1: mac 52:54:00:00:00:01 already belongs to port vm2; a MAC has one "
-      "port in a segment");
+      "port in a segment, unless both list it in `shared`");
   EXPECT_NE(error_of(two_guests(mac, same + "trusted = true\n")), "");
 }
 
@@ -158,10 +236,67 @@ TEST(Check, AnAddressHasOnePortInASegment) {
   const std::string same = "mac = \"any\"\nip = [\"2001:db8::1\", \"192.168.50.13/16\"]\n";
   EXPECT_EQ(error_of(two_guests(ip, same)),
             "b.toml:6:1: port vm1: ip 192.168.50.13/16 already belongs to port vm2; an address has "
-            "one port in a segment");
+            "one port in a segment, unless both list it in `shared`");
   EXPECT_EQ(error_of(two_guests(ip, same + "segment = \"lan\"\n")), "");
   // An IPv6 address that begins with the bytes of an IPv4 address is another one.
   EXPECT_EQ(error_of(two_guests(ip, "mac = \"any\"\nip = \"c0a8:320d::\"\n")), "");
+}
+
+TEST(Check, SharedIsSharedByAllWhoSayIt) {
+  const std::string any = "mac = \"any\"\nip = \"any\"\n";
+  const std::string shared = any + "shared = [\"00:00:5e:00:01:01\", \"10.0.0.1/8\"]\n";
+  EXPECT_EQ(error_of(two_guests(shared, shared)), "");
+  EXPECT_EQ(error_of(two_guests(shared, shared + "trusted = true\n")), "");
+  EXPECT_EQ(error_of(two_guests(shared, "mac = \"any\"\nip = \"10.0.0.1/24\"\n")),
+            "b.toml:7:1: port vm1: ip 10.0.0.1/24 already belongs to port vm2; an address has one "
+            "port in a segment, unless both list it in `shared`");
+  EXPECT_EQ(error_of(two_guests("mac = \"any\"\nip = \"10.0.0.1/24\"\n", shared)),
+            "b.toml:6:1: port vm1: shared 10.0.0.1/8 already belongs to port vm2; an address has "
+            "one port in a segment, unless both list it in `shared`");
+  EXPECT_EQ(error_of(two_guests("mac = \"00:00:5e:00:01:01\"\nip = \"any\"\n", shared)),
+            "b.toml:6:1: port vm1: shared 00:00:5e:00:01:01 already belongs to port vm2; a MAC has "
+            "one port in a segment, unless both list it in `shared`");
+  EXPECT_EQ(error_of(two_guests(shared, any + "segment = \"lan\"\n")), "");
+}
+
+TEST(Check, APrefixHasOnePortInASegment) {
+  const std::string any = "mac = \"any\"\nip = \"any\"\n";
+  const std::string own = any + "prefixes = [\"10.1.0.0/16\"]\n";
+  EXPECT_EQ(error_of(two_guests(own, own)),
+            "b.toml:7:1: port vm1: prefixes 10.1.0.0/16 already belongs to port vm2; a prefix has "
+            "one port in a segment");
+  EXPECT_EQ(error_of(two_guests(own, own + "segment = \"lan\"\n")), "");
+  // The longest prefix decides, so one within another is no clash; routes own nothing.
+  EXPECT_EQ(error_of(two_guests(own, any + "prefixes = [\"10.1.0.0/17\"]\n")), "");
+  EXPECT_EQ(error_of(two_guests(own, "mac = \"any\"\nip = \"10.1.0.1/16\"\n")), "");
+  const std::string gateway = "mac = \"any\"\nip = []\nroutes = [\"10.1.0.0/16\"]\n";
+  EXPECT_EQ(error_of(two_guests(own, gateway)), "");
+  EXPECT_EQ(error_of(two_guests(gateway, gateway)), "");
+  // A prefix of full length is an address.
+  EXPECT_EQ(error_of(two_guests("mac = \"any\"\nip = \"10.1.0.1/16\"\n",
+                                any + "prefixes = [\"10.1.0.1/32\"]\n")),
+            "b.toml:6:1: port vm1: prefixes 10.1.0.1/32 already belongs to port vm2; a prefix has "
+            "one port in a segment");
+}
+
+TEST(Check, LinkLocalAddressesHaveOnePortInASegment) {
+  const std::string any = "ip = \"any\"\n";
+  const std::string list = "mac = \"any\"\nlink_local = [\"fe80::5054:ff:fe00:1\"]\n" + any;
+  const std::string mac = "mac = \"52:54:00:00:00:01\"\n" + any;
+  EXPECT_EQ(
+      error_of(two_guests(list, list)),
+      "b.toml:7:1: port vm1: link_local fe80::5054:ff:fe00:1/128 already belongs to port vm2; "
+      "an address has one port in a segment, unless both list it in `shared`");
+  // The EUI-64 of a bound MAC is as good as written there.
+  EXPECT_EQ(
+      error_of(two_guests(mac, list)),
+      "b.toml:6:1: port vm1: link_local fe80::5054:ff:fe00:1/128 already belongs to port vm2; "
+      "an address has one port in a segment, unless both list it in `shared`");
+  EXPECT_EQ(error_of(two_guests(list, mac)),
+            "b.toml:7:1: port vm1: link-local address fe80::5054:ff:fe00:1/64 already belongs to "
+            "port vm2; list what this port uses instead in `link_local`");
+  EXPECT_EQ(error_of(two_guests(list, mac + "link_local = \"any\"\n")), "");
+  EXPECT_EQ(error_of(two_guests(list, mac + "link_local = \"fe80::2\"\n")), "");
 }
 
 TEST(Check, ADeviceAttachesOnePort) {
@@ -229,7 +364,13 @@ TEST(ApplyOptions, TakesEveryKey) {
                                    {"mac_max", number(9)},
                                    {"trusted", flag(true)},
                                    {"isolated", flag(true)},
-                                   {"enforce", flag(true)},
+                                   {"enforce", flag(false)},
+                                   {"prefixes", word("10.1.0.0/16")},
+                                   {"routes", words({"::/0"})},
+                                   {"link_local", word("any")},
+                                   {"shared", words({"10.0.0.2", "00:00:5e:00:01:01"})},
+                                   {"allow", words({"router", "routing"})},
+                                   {"limit", word("broadcast=none")},
                                    {"unknown", flag(false)},
                                    {"transit", flag(true)},
                                    {"take_over", flag(true)}});
@@ -238,6 +379,14 @@ TEST(ApplyOptions, TakesEveryKey) {
   EXPECT_EQ(port.device, "tap1");
   EXPECT_EQ(port.macs.size(), 2U);
   EXPECT_EQ(port.addresses.size(), 1U);
+  EXPECT_EQ(port.prefixes, std::vector{parse_prefix("10.1.0.0/16").value()});
+  EXPECT_EQ(port.routes, std::vector{parse_prefix("::/0").value()});
+  EXPECT_EQ(port.link_local, LinkLocal::any);
+  EXPECT_EQ(port.shared_macs.size(), 1U);
+  EXPECT_EQ(port.shared_addresses.size(), 1U);
+  EXPECT_EQ(port.allow, (std::set{Role::router, Role::routing}));
+  EXPECT_EQ(port.limits(), Limit{});
+  EXPECT_FALSE(port.enforce);
   EXPECT_EQ(port.mac_max, 9U);
   EXPECT_EQ(port.unknown, false);
   EXPECT_TRUE(port.trusted && port.isolated && port.transit && port.take_over);
@@ -272,13 +421,69 @@ TEST(ApplyOptions, RefusesWithoutAPlace) {
   EXPECT_EQ(error_of(Options{{"device", other}}),
             "port vm1: device must be a network device's name: 1 to 15 bytes without '/', ':' and "
             "white space, not a value of another kind");
-  EXPECT_EQ(error_of(Options{{"enforce", flag(false)}}),
-            "port vm1: enforce = false is not supported yet; remove it");
-  for (const std::string key :
-       {"vhost", "vhost_mode", "prefixes", "routes", "link_local", "shared", "allow", "limit"}) {
+  for (const std::string key : {"vhost", "vhost_mode"}) {
     EXPECT_EQ(error_of(Options{{key, word("x")}}),
               "port vm1: `" + key + "` is not supported yet; remove it");
   }
+}
+
+TEST(ApplyOptions, LimitComesAsWordsAndMergesByKind) {
+  Port port = apply_options(named("vm1"), {{"limit", words({"broadcast=100", "arp_nd=none"})}});
+  EXPECT_EQ(port.limits(), (Limit{.broadcast = 100, .multicast = 2000, .arp_nd = {}, .dhcp = 50}));
+  port = apply_options(port, {{"limit", word("dhcp=0")}});
+  EXPECT_EQ(port.limits(), (Limit{.broadcast = 100, .multicast = 2000, .arp_nd = {}, .dhcp = 0}));
+  port = apply_options(port, {{"trusted", flag(true)}});
+  EXPECT_EQ(port.limits(), (Limit{.broadcast = 100, .multicast = {}, .arp_nd = {}, .dhcp = 0}));
+  port = apply_options(port, {{"limit", word("")}});
+  EXPECT_EQ(port.limits(), Limit{});
+  port = apply_options(port, {{"trusted", flag(false)}});
+  EXPECT_EQ(port.limits(), kGuestLimit);
+
+  OptionValue table;
+  table.kind = Kind::table;
+  table.table = {{"multicast", number(3)}, {"dhcp", word("none")}};
+  EXPECT_EQ(apply_options(port, {{"limit", table}}).limits(),
+            (Limit{.broadcast = 500, .multicast = 3, .arp_nd = 500, .dhcp = {}}));
+}
+
+TEST(ApplyOptions, RefusesWordsOfLimitByName) {
+  const auto error = [](const std::vector<std::string>& list) {
+    return error_of(Options{{"limit", words(list)}});
+  };
+  EXPECT_EQ(error({"broadcast"}),
+            "port vm1: limit \"broadcast\" lacks its rate; write it as broadcast=500 or "
+            "broadcast=none");
+  EXPECT_EQ(error({"dhcp=1", "dhcp=2"}),
+            "port vm1: limit \"dhcp=2\" is of a kind that is given twice; remove one");
+  EXPECT_EQ(error({"arp-nd=1"}),
+            "port vm1: limit: unknown key \"arp-nd\"; did you mean \"arp_nd\"?");
+  const std::string rate = "port vm1: limit: dhcp must be 0 to 10000000 or \"none\", not ";
+  EXPECT_EQ(error({"dhcp=-1"}), rate + "-1");
+  EXPECT_EQ(error({"dhcp=1k"}), rate + "\"1k\"");
+  EXPECT_EQ(error({"dhcp="}), rate + "\"\"");
+  EXPECT_EQ(error({"dhcp=99999999999999999999"}), rate + "\"99999999999999999999\"");
+}
+
+TEST(ApplyOptions, TheEmptyWordEmptiesAList) {
+  const Port full =
+      apply_options(named("vm1"), {{"ip", word("10.0.0.1/8")},
+                                   {"prefixes", word("10.1.0.0/16")},
+                                   {"routes", words({"10.2.0.0/16"})},
+                                   {"link_local", word("fe80::1")},
+                                   {"shared", words({"10.0.0.2", "02:00:00:00:00:01"})},
+                                   {"allow", word("router")}});
+  const Port bare = apply_options(full, {{"ip", word("")},
+                                         {"prefixes", word("")},
+                                         {"routes", words({})},
+                                         {"link_local", word("mac")},
+                                         {"shared", word("")},
+                                         {"allow", word("")}});
+  EXPECT_FALSE(full.no_ip);
+  EXPECT_TRUE(bare.no_ip && bare.addresses.empty());
+  EXPECT_TRUE(bare.prefixes.empty() && bare.routes.empty() && bare.allow.empty());
+  EXPECT_TRUE(bare.link_local == LinkLocal::mac && bare.link_locals.empty());
+  EXPECT_TRUE(bare.shared_macs.empty() && bare.shared_addresses.empty());
+  EXPECT_FALSE(apply_options(bare, {{"ip", word("any")}}).no_ip);
 }
 
 TEST(OptionKind, SaysWhatAKeyTakes) {
@@ -286,6 +491,8 @@ TEST(OptionKind, SaysWhatAKeyTakes) {
   EXPECT_EQ(option_kind("mac_max"), Kind::integer);
   EXPECT_EQ(option_kind("device"), Kind::string);
   EXPECT_EQ(option_kind("ip"), Kind::list);
+  EXPECT_EQ(option_kind("shared"), Kind::list);
+  EXPECT_EQ(option_kind("limit"), Kind::table);
   EXPECT_EQ(option_kind("vhost"), Kind::other);
   EXPECT_EQ(option_kind("macc"), std::nullopt);
 }
@@ -309,6 +516,19 @@ TEST(SameAs, ComparesEverythingButThePosition) {
       [](Port& p) { p.take_over = true; },
       [](Port& p) { p.unknown = false; },
       [](Port& p) { p.mac_max = 1; },
+      [](Port& p) { p.no_ip = true; },
+      [](Port& p) { p.prefixes.push_back({}); },
+      [](Port& p) { p.routes.push_back({}); },
+      [](Port& p) { p.link_local = LinkLocal::any; },
+      [](Port& p) { p.link_locals.push_back({}); },
+      [](Port& p) { p.shared_macs.push_back({}); },
+      [](Port& p) { p.shared_addresses.push_back({}); },
+      [](Port& p) { p.allow.insert(Role::vrrp); },
+      [](Port& p) { p.limit.broadcast = 1; },
+      [](Port& p) { p.limit.multicast = 1; },
+      [](Port& p) { p.limit.arp_nd = 1; },
+      [](Port& p) { p.limit.dhcp.emplace(); },
+      [](Port& p) { p.enforce = false; },
   };
   for (const auto change : changes) {
     Port changed = port;

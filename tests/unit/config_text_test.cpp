@@ -1,4 +1,5 @@
-// The text forms of MACs, addresses and durations: what is one, what is none, and the way back.
+// The text forms of MACs, addresses, prefixes, roles and durations: what is one, what is none, and
+// the way back. Also how prefixes relate.
 #include <gtest/gtest.h>
 
 #include "config/config.hpp"
@@ -99,6 +100,63 @@ TEST(ParseInterfaceAddress, RoundTrips) {
     ASSERT_TRUE(address) << text;
     EXPECT_EQ(to_text(*address), text);
     EXPECT_EQ(parse_interface_address(to_text(*address)), address);
+  }
+}
+
+TEST(ParsePrefix, NeedsALengthAndNoHostBits) {
+  const auto prefix = parse_prefix("10.32.0.0/11");
+  ASSERT_TRUE(prefix);
+  EXPECT_EQ(*prefix, (Prefix{.is_v6 = false, .bytes = {10, 32}, .length = 11}));
+  for (const std::string text : {"0.0.0.0/0", "10.0.0.0/8", "192.168.50.13/32", "::/0",
+                                 "2001:db8:50:1::/64", "2001:db8::1/128"}) {
+    ASSERT_TRUE(parse_prefix(text)) << text;
+    EXPECT_EQ(to_text(parse_prefix(text).value()), text);
+  }
+  for (const std::string text :
+       {"", "any", "10.0.0.0", "2001:db8::", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/08",
+        "10.0.0.1/8", "10.128.0.0/8", "1.0.0.0/0", "2001:db8::1/64", "2001:db8::/129"}) {
+    EXPECT_FALSE(parse_prefix(text)) << text;
+  }
+}
+
+TEST(Covers, ComparesFamilyLengthAndBits) {
+  const auto holds = [](const std::string& outer, const std::string& inner) {
+    return covers(parse_prefix(outer).value(), parse_prefix(inner).value());
+  };
+  EXPECT_TRUE(holds("10.0.0.0/8", "10.0.0.0/8"));
+  EXPECT_TRUE(holds("10.0.0.0/8", "10.255.255.255/32"));
+  EXPECT_TRUE(holds("fe80::/10", "febf::/16"));
+  EXPECT_TRUE(holds("::/0", "2001:db8::/32"));
+  EXPECT_FALSE(holds("10.0.0.0/8", "11.0.0.0/8"));
+  EXPECT_FALSE(holds("10.0.0.0/8", "10.0.0.0/7"));
+  EXPECT_FALSE(holds("fe80::/10", "fec0::/16"));
+  EXPECT_FALSE(holds("::/0", "0.0.0.0/0"));
+  EXPECT_FALSE(holds("0.0.0.0/0", "a00::/8"));
+}
+
+TEST(PrefixOf, ClearsTheHost) {
+  const auto subnet = [](const std::string& text) {
+    return to_text(prefix_of(parse_interface_address(text).value()));
+  };
+  EXPECT_EQ(subnet("192.168.50.13/24"), "192.168.50.0/24");
+  EXPECT_EQ(subnet("192.168.50.13/29"), "192.168.50.8/29");
+  EXPECT_EQ(subnet("192.168.50.13/0"), "0.0.0.0/0");
+  EXPECT_EQ(subnet("2001:db8:50::13/65"), "2001:db8:50::/65");
+  EXPECT_EQ(to_text(host_of(parse_interface_address("10.0.0.1/8").value())), "10.0.0.1/32");
+  EXPECT_EQ(to_text(host_of(parse_interface_address("fe80::1/64").value())), "fe80::1/128");
+}
+
+TEST(LinkLocalOf, IsTheModifiedEui64) {
+  // The example of RFC 4291, appendix A, and a local MAC, whose bit is flipped the other way.
+  EXPECT_EQ(to_text(link_local_of(MacAddress{0x34567890abcd})), "fe80::3656:78ff:fe90:abcd/64");
+  EXPECT_EQ(to_text(link_local_of(MacAddress{0x5254009f5dc1})), "fe80::5054:ff:fe9f:5dc1/64");
+}
+
+TEST(ParseRole, RoundTrips) {
+  for (const Role role : kRoles) EXPECT_EQ(parse_role(to_text(role)), role);
+  EXPECT_EQ(parse_role("dhcp-server"), Role::dhcp_server);
+  for (const std::string text : {"", "Router", "dhcp_server", "dns"}) {
+    EXPECT_FALSE(parse_role(text)) << text;
   }
 }
 
