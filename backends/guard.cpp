@@ -275,19 +275,23 @@ void Guard::release(int ifindex) {
 }
 
 void Guard::open(int ifindex, PortIndex port) {
-  const auto key = static_cast<std::uint32_t>(ifindex);
-  const std::uint32_t place = port;
   slots_[port].window = kWindowFrames;
-  if (bpf_map__update_elem(programs_->maps.slot_of_device, &key, sizeof key, &place, sizeof place,
-                           BPF_ANY) != 0) {
+  if (!set_vlan(ifindex, port + 1u)) {
     throw BackendError::from_errno("cannot open " + device_text(ifindex));
   }
 }
 
 void Guard::close(int ifindex, PortIndex port) {
-  const auto key = static_cast<std::uint32_t>(ifindex);
-  bpf_map__delete_elem(programs_->maps.slot_of_device, &key, sizeof key, 0);
+  set_vlan(ifindex, 0);
   slots_[port].window = 0;
+}
+
+bool Guard::set_vlan(int ifindex, std::uint32_t vlan) {
+  const auto key = static_cast<std::uint32_t>(ifindex);
+  bpf_map* direct = programs_->maps.vlan_of_device;
+  bpf_map* map = key < bpf_map__max_entries(direct) ? direct : programs_->maps.vlan_of_high_device;
+  if (vlan == 0 && map != direct) return bpf_map__delete_elem(map, &key, sizeof key, 0) == 0;
+  return bpf_map__update_elem(map, &key, sizeof key, &vlan, sizeof vlan, BPF_ANY) == 0;
 }
 
 }  // namespace bulkhead

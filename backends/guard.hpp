@@ -60,6 +60,8 @@ class Guard {
   [[nodiscard]] bool has_tcx() const { return has_tcx_; }
 
  private:
+  bool set_vlan(int ifindex, std::uint32_t vlan);
+
   port_bpf* programs_ = nullptr;
   std::span<bulkhead_slot> slots_;
   bool has_tcx_ = false;

@@ -42,6 +42,7 @@ std::size_t ReceiveSocket::receive(std::span<Buffer*> batch) {
     Buffer& buffer = umem_.buffer_at(descriptor->addr);
     buffer.data = umem_.pool().memory().data() + descriptor->addr;
     buffer.length = descriptor->len;
+    __builtin_prefetch(buffer.data);
     batch[i] = &buffer;
   }
   if (count > 0) xsk_ring_cons__release(&rx_, count);

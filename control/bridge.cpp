@@ -12,6 +12,7 @@ namespace bulkhead::control {
 namespace {
 
 constexpr std::size_t kFdbEntriesMin = 65'536;
+constexpr std::uint32_t kRetryTicksMax = 32;
 
 std::size_t learned_max(const config::Config& config) {
   std::size_t sum = 0;
@@ -309,6 +310,7 @@ void Bridge::set_state(const std::string& name, Attached& attached, PortState st
       spdlog::info("port {}: up", name);
       break;
     case PortState::down:
+      if (attached.link.up) break;  // on its way up
       spdlog::warn("port {}: device {} is down; set it up: ip link set {} up", name, device, device);
       break;
     case PortState::waiting:
@@ -338,6 +340,7 @@ void Bridge::refresh_port(const config::Port& port, Attached& attached, const Li
         let_device_go(attached, true);
       } else {
         unplug(attached);
+        attached.link.up = false;
       }
       set_state(port.name, attached, next);
     }
@@ -350,6 +353,7 @@ void Bridge::refresh_port(const config::Port& port, Attached& attached, const Li
       attached.why_waiting.clear();
       set_state(port.name, attached, PortState::down);
     }
+    attached.link.up = link->up;
     const bool mtu_changed = std::exchange(attached.link.mtu, link->mtu) != link->mtu;
     if (mtu_changed && link->mtu > ConduitDevice::kPortMtuMax) {
       spdlog::warn("port {}: device {} has an MTU of {} now, of which 3494 are used", port.name,
@@ -359,20 +363,29 @@ void Bridge::refresh_port(const config::Port& port, Attached& attached, const Li
       plug(attached);
       install(config_);
       engine_->guard().open(link->ifindex, attached.index);
+      attached.why_waiting.clear();
       set_state(port.name, attached, PortState::up);
     } else if (mtu_changed) {
       install(config_);
     }
   } catch (const BackendError& error) {
-    if (std::exchange(attached.why_waiting, error.what()) != error.what()) {
-      spdlog::warn("{}", error.what());
-    }
+    // Among the reasons is a socket of ours that the kernel has not let go of yet.
+    if (retry_ticks_ == 0) retry_ticks_ = retry_ticks_next_;
+    const std::string prefix = "port " + port.name + ": ";
+    const std::string why = error.what();
+    const std::string text = why.starts_with(prefix) ? why : prefix + why;
+    if (std::exchange(attached.why_waiting, text) != text) spdlog::warn("{}", text);
   }
 }
 
 // The conduit drops without a trace when it is full. What was handed over longer ago than a frame
 // may take and has not arrived is lost: no longer on its way, and no longer in the port's window.
 void Bridge::tick() {
+  if (retry_ticks_ > 0 && --retry_ticks_ == 0) {
+    retry_ticks_next_ = std::min(2 * retry_ticks_next_, kRetryTicksMax);
+    refresh();
+    if (retry_ticks_ == 0) retry_ticks_next_ = 1;
+  }
   for (auto& [name, attached] : attached_) {
     if (attached.state == PortState::waiting) continue;
     bulkhead_slot& slot = engine_->guard().slots()[attached.index];

@@ -64,7 +64,8 @@ class Bridge {
 
   /// Looks at all devices again.
   void refresh();
-  /// To be called a few times a second: settles what the conduit lost.
+  /// To be called ten times a second: settles what the conduit lost, and tries ports again whose
+  /// device could not be had.
   void tick();
 
   [[nodiscard]] PortStatus status_of(const std::string& port) const;
@@ -119,6 +120,8 @@ class Bridge {
   std::map<std::string, SegmentIndex> segments_;
   std::vector<StaticEntry> statics_;
   std::vector<bool> index_used_;
+  std::uint32_t retry_ticks_ = 0;       // until then; 0: nothing to try
+  std::uint32_t retry_ticks_next_ = 1;  // doubles up to kRetryTicksMax
   std::unique_ptr<Engine> engine_;
 };
 

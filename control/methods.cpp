@@ -23,14 +23,31 @@ class Parameters {
     const Json* value = find(name);
     if (value == nullptr) return std::nullopt;
     if (!value->is_string()) throw UsageError(method_ + ": " + name + " must be a string");
-    return value->get<std::string>();
+    auto string = value->get<std::string>();
+    if (string.size() > kExplainBytesMax * 3) {
+      throw UsageError(method_ + ": " + name + " is too long");
+    }
+    return string;
+  }
+  /// A name of something, too short to fill a log or an answer.
+  std::optional<std::string> word(const std::string& name) {
+    auto value = text(name);
+    constexpr std::size_t kWordMax = 64;
+    if (value && value->size() > kWordMax) {
+      throw UsageError(method_ + ": " + name + " is longer than 64 characters");
+    }
+    return value;
+  }
+  std::string required_word(const std::string& name) {
+    if (auto value = word(name)) return *value;
+    throw UsageError(method_ + ": " + name + " is missing");
   }
   std::string required_text(const std::string& name) {
     if (auto value = text(name)) return *value;
     throw UsageError(method_ + ": " + name + " is missing");
   }
   std::optional<MacAddress> mac(const std::string& name) {
-    const auto value = text(name);
+    const auto value = word(name);
     if (!value) return std::nullopt;
     if (const auto parsed = config::parse_mac(*value)) return *parsed;
     throw UsageError(method_ + ": \"" + *value + "\" is not a MAC address");
@@ -194,7 +211,7 @@ void Methods::put_port(const config::Port& port) {
 Json Methods::port_add(const Json& json) {
   Parameters parameters("port.add", json);
   config::Port port;
-  port.name = parameters.required_text("name");
+  port.name = parameters.required_word("name");
   if (bridge_.config().ports.contains(port.name)) {
     throw FailureError("port " + port.name + ": is there already; change it with `port set`");
   }
@@ -205,14 +222,14 @@ Json Methods::port_add(const Json& json) {
 
 Json Methods::port_set(const Json& json) {
   Parameters parameters("port.set", json);
-  const std::string name = parameters.required_text("name");
+  const std::string name = parameters.required_word("name");
   put_port(config::apply_options(port_named(name), parameters.rest()));
   return {{"name", name}, {"state", control::name_of(bridge_.status_of(name).state)}};
 }
 
 Json Methods::port_del(const Json& json) {
   Parameters parameters("port.del", json);
-  const std::string name = parameters.required_text("name");
+  const std::string name = parameters.required_word("name");
   parameters.finish();
   config::Config next = bridge_.config();
   next.ports.erase(port_named(name).name);
@@ -222,7 +239,7 @@ Json Methods::port_del(const Json& json) {
 
 Json Methods::port_show(const Json& json) {
   Parameters parameters("port.show", json);
-  const auto only = parameters.text("name");
+  const auto only = parameters.word("name");
   parameters.finish();
   if (only) port_named(*only);
   CopyCounters copy;
@@ -263,8 +280,8 @@ Json Methods::port_show(const Json& json) {
 
 Json Methods::fdb_show(const Json& json) {
   Parameters parameters("fdb.show", json);
-  const auto port = parameters.text("port");
-  const auto segment = parameters.text("segment");
+  const auto port = parameters.word("port");
+  const auto segment = parameters.word("segment");
   parameters.finish();
   if (port) port_named(*port);
   if (segment && !bridge_.config().segments.contains(*segment)) {
@@ -302,7 +319,7 @@ Json Methods::fdb_show(const Json& json) {
 Json Methods::fdb_add(const Json& json) {
   Parameters parameters("fdb.add", json);
   const auto mac = parameters.mac("mac");
-  const std::string port = parameters.required_text("port");
+  const std::string port = parameters.required_word("port");
   parameters.finish();
   if (!mac) throw UsageError("fdb.add: mac is missing");
   if (mac->is_group() || mac->is_zero()) {
@@ -316,7 +333,7 @@ Json Methods::fdb_add(const Json& json) {
 Json Methods::fdb_del(const Json& json) {
   Parameters parameters("fdb.del", json);
   const auto mac = parameters.mac("mac");
-  const std::string segment = parameters.text("segment").value_or("");
+  const std::string segment = parameters.word("segment").value_or("");
   parameters.finish();
   if (!mac) throw UsageError("fdb.del: mac is missing");
   if (!segment.empty() && !bridge_.config().segments.contains(segment)) {
@@ -345,7 +362,7 @@ Json Methods::fdb_del(const Json& json) {
 
 Json Methods::fdb_flush(const Json& json) {
   Parameters parameters("fdb.flush", json);
-  const auto port = parameters.text("port");
+  const auto port = parameters.word("port");
   parameters.finish();
   FlushFdb flush;
   if (port) flush.port = bridge_.status_of(port_named(*port).name).index;
@@ -355,7 +372,7 @@ Json Methods::fdb_flush(const Json& json) {
 
 Json Methods::stats(const Json& json) {
   Parameters parameters("stats", json);
-  const auto only = parameters.text("name");
+  const auto only = parameters.word("name");
   parameters.finish();
   if (only) port_named(*only);
   CopyCounters copy;
@@ -390,7 +407,7 @@ Json Methods::stats(const Json& json) {
 
 Json Methods::explain(const Json& json) {
   Parameters parameters("explain", json);
-  const std::string name = parameters.required_text("port");
+  const std::string name = parameters.required_word("port");
   const std::string hex = parameters.required_text("frame");
   parameters.finish();
   const PortIndex from = bridge_.status_of(port_named(name).name).index;

@@ -23,7 +23,8 @@ Json error_json(RpcError code, const std::string& message, const Json& id) {
 }
 
 std::vector<std::string> event_kinds(const Json& parameters) {
-  const Json kinds = parameters.is_object() ? parameters.value("kinds", Json::array()) : Json::array();
+  if (!parameters.is_object()) throw UsageError("monitor: parameters must be an object");
+  const Json kinds = parameters.value("kinds", Json::array());
   std::vector<std::string> chosen;
   if (!kinds.is_array()) throw UsageError("monitor: kinds must be a list");
   for (const Json& kind : kinds) {
@@ -44,15 +45,11 @@ struct Failure {
 
 Json carry_out(Methods& methods, const RpcRequest& request, bool may_change, RpcAnswer& answer) {
   const std::string& method = request.method;
-  if (method == "monitor") {
-    answer.kinds = event_kinds(request.parameters);
-    answer.subscribe = true;
-    return Json{{"kinds", answer.kinds}};
-  }
   if (std::ranges::find(kNotYet, method) != kNotYet.end()) {
     throw Failure{RpcError::method_not_found, method + ": is not supported yet"};
   }
-  if (!methods.knows(method)) {
+  const bool is_monitor = method == "monitor";  // whose result is a subscription
+  if (!is_monitor && !methods.knows(method)) {
     throw Failure{RpcError::method_not_found, "there is no command \"" + method + "\""};
   }
   if (Methods::changes(method) && !may_change) {
@@ -60,6 +57,11 @@ Json carry_out(Methods& methods, const RpcRequest& request, bool may_change, Rpc
                   method + ": not permitted; root and the daemon's own user may change things"};
   }
   try {
+    if (is_monitor) {
+      answer.kinds = event_kinds(request.parameters);
+      answer.subscribe = true;
+      return Json{{"kinds", answer.kinds}};
+    }
     return methods.call(method, request.parameters);
   } catch (const UsageError& error) {
     throw Failure{RpcError::invalid_params, error.what()};

@@ -38,8 +38,8 @@ Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailb
 void Forwarder::forward(const Snapshot& snapshot, Fdb& fdb, std::span<const Frame> frames,
                         std::uint32_t now_ms) {
   assert(frames.size() <= kBatchFrames);
-  std::array<Parsed, kBatchFrames> parsed;
-  std::array<Verdict, kBatchFrames> verdicts;
+  std::array<Parsed, kBatchFrames>& parsed = parsed_;
+  std::array<Verdict, kBatchFrames>& verdicts = verdicts_;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     parsed[i] = parse(frames[i]);
     const SegmentIndex segment = snapshot.ports[frames[i].from].segment;

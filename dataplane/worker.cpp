@@ -20,11 +20,10 @@ Worker::Round Worker::round(std::uint32_t now_ms) {
   Round result;
   result.busy = take_commands(now_ms);
   result.waiting = command_ != nullptr;
-  std::array<Frame, kBatchFrames> batch;
   for (Backend* backend : backends_) {
-    const std::size_t count = backend->receive(batch);
+    const std::size_t count = backend->receive(batch_);
     if (count == 0) continue;
-    forwarder_.forward(*snapshot_, *fdb_, {batch.data(), count}, now_ms);
+    forwarder_.forward(*snapshot_, *fdb_, {batch_.data(), count}, now_ms);
     result.busy = true;
   }
   forwarder_.flush(*snapshot_);

@@ -2,6 +2,7 @@
 // reads the clock and sleeps is backends/poll_loop.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -51,6 +52,7 @@ class Worker {
   const Snapshot* snapshot_;
   Fdb* fdb_;
   Forwarder forwarder_;
+  std::array<Frame, kBatchFrames> batch_;  // a member, so that no round clears it
   Command* command_ = nullptr;  // the one being carried out
   bool command_done_ = false;   // and only waits for room in the ring back
   std::uint32_t swept_ms_ = 0;  // up to when ageing has been paid for

@@ -153,7 +153,9 @@ class Demo:
         pairs = [(self.vm1, self.vm3, "veth to tap"), (self.vm3, self.vm1, "tap to veth"),
                  (self.vm2, self.uplink, "guest to uplink")]
         for guest, target, what in pairs:
-            target.iperf_server()
+            server = target.popen(["iperf3", "-s", "-1", "--forceflush"], stdout=subprocess.PIPE,
+                                  text=True)
+            next(line for line in server.stdout if "listening" in line)
             words = ["iperf3", "-c", target.ip4, "-t", 3, "--connect-timeout", 2000]
             text = self.in_guest(guest, words, keep="sender|receiver|error")
             match = re.search(r"([\d.]+) ([GMK]?)bits/sec +receiver", text)
@@ -227,7 +229,8 @@ class Demo:
         events = monitor.communicate()[0].splitlines()
         self.terminal.command("host", ["bulkhead", "monitor", "drop"])
         self.terminal.output("\n".join(events[:2]))
-        self.terminal.output(f"… {len(events)} lines; of a flood it tells in part, the counters in full")
+        self.terminal.output(f"… {len(events)} lines: of a flood the monitor tells a part, the "
+                             "counters tell it all")
         self.claim("the monitor names the reason, the port and the address",
                    any("spoofed_mac" in line and "port vm3" in line and vm1.mac in line
                        for line in events))

@@ -3,7 +3,7 @@
  *
  * ingress: every frame that the device delivers is tagged with its port's number (802.1ad, VLAN ID
  *          = port + 1) and redirected into the conduit. None goes on to the host's stack, also when
- *          no daemon runs: a device that is not in `slot_of_device` is closed, and a conduit that
+ *          no daemon runs: a device without a slot is closed, and a conduit that
  *          nobody reads drops.
  * egress:  nothing that the host's stack sends leaves by the device. The daemon's own frames do not
  *          pass here (AF_XDP uses dev_direct_xmit()).
@@ -20,8 +20,10 @@
 #include "slot.h"
 
 #define SLOTS_MAX 2048
+#define DIRECT_DEVICES 65536
 #define GSO_BYTES_MIN 256    /* smaller segments are nobody's legitimate traffic */
-#define SEGMENT_BYTES_MAX 3506 /* MTU of the conduit */
+#define SEGMENTS_MAX 128     /* of one frame: half the ring between the conduit's ends */
+#define FRAME_BYTES_MAX (3506 + 14) /* MTU of the conduit, and Ethernet header */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -31,12 +33,21 @@ struct {
 	__type(value, struct bulkhead_slot);
 } slots SEC(".maps");
 
+/* Which slot is a device's: the VLAN ID that names it, slot + 1, by ifindex; 0 is closed. Small
+ * numbers, nearly all, have an array, which costs nothing to ask. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, DIRECT_DEVICES);
+	__type(key, __u32);
+	__type(value, __u32);
+} vlan_of_device SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, SLOTS_MAX);
 	__type(key, __u32);
 	__type(value, __u32);
-} slot_of_device SEC(".maps");
+} vlan_of_high_device SEC(".maps");
 
 const volatile __u32 conduit_ifindex = 0;
 
@@ -93,15 +104,17 @@ static __always_inline __u64 segments_of(struct __sk_buff *skb)
 SEC("tc")
 int bulkhead_in(struct __sk_buff *skb)
 {
-	__u32 device = skb->ifindex, mtu = 0;
-	__u32 *place = bpf_map_lookup_elem(&slot_of_device, &device);
+	__u32 device = skb->ifindex, mtu = 0, number;
+	__u32 *vlan = device < DIRECT_DEVICES ? bpf_map_lookup_elem(&vlan_of_device, &device)
+					      : bpf_map_lookup_elem(&vlan_of_high_device, &device);
 	struct bulkhead_slot *slot;
 	__u64 segments;
 	__u64 waiting;
 
-	if (!place)
+	if (!vlan || *vlan == 0)
 		return TC_ACT_SHOT;
-	slot = bpf_map_lookup_elem(&slots, place);
+	number = *vlan - 1;
+	slot = bpf_map_lookup_elem(&slots, &number);
 	if (!slot || slot->window == 0)
 		return TC_ACT_SHOT;
 
@@ -110,17 +123,18 @@ int bulkhead_in(struct __sk_buff *skb)
 		__sync_fetch_and_add(&slot->malformed, segments);
 		return TC_ACT_SHOT;
 	}
-	if (bpf_check_mtu(skb, conduit_ifindex, &mtu, 0, skb->gso_size ? BPF_MTU_CHK_SEGS : 0)) {
+	if (skb->gso_size ? bpf_check_mtu(skb, conduit_ifindex, &mtu, 0, BPF_MTU_CHK_SEGS) != 0
+			  : skb->len > FRAME_BYTES_MAX) {
 		__sync_fetch_and_add(&slot->too_big, segments);
 		return TC_ACT_SHOT;
 	}
 	/* Signed: a loss may be noted twice for a moment while the daemon settles it. */
 	waiting = slot->passed - slot->received - slot->lost;
-	if ((__s64)waiting > 0 && waiting + segments > slot->window) {
+	if (segments > SEGMENTS_MAX || ((__s64)waiting > 0 && waiting + segments > slot->window)) {
 		__sync_fetch_and_add(&slot->overrun, segments);
 		return TC_ACT_SHOT;
 	}
-	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021AD), (__u16)(*place + 1))) {
+	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021AD), (__u16)(number + 1))) {
 		__sync_fetch_and_add(&slot->overrun, segments); /* no memory */
 		return TC_ACT_SHOT;
 	}

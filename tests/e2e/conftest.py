@@ -75,6 +75,8 @@ def accounts(machine):
         for alarm in ("AddressSanitizer", "runtime error:", "LeakSanitizer", "terminate called"):
             assert alarm not in lab.log(), lab.log()[-4000:]
         if lab.daemon:
+            if not lab.socket_path.exists():  # it is about to end
+                lab.daemon.wait(10)
             code = lab.daemon.poll()
             if code is not None:
                 lab.start()  # the tests that follow are about something else

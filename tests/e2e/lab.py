@@ -292,26 +292,22 @@ class Guest:
         assert process.returncode == 0, output
         return int(output.split()[1])
 
-    def iperf_server(self):
-        """`iperf3 -s`, ready."""
-        process = self.popen(["iperf3", "-s", "--forceflush"], stdout=subprocess.PIPE, text=True)
-        for line in process.stdout:
-            if "listening" in line:
-                return process
-        raise AssertionError("iperf3 -s does not listen")
-
-    def iperf(self, target, *options, timeout=20):
-        """iperf3's JSON result; a transfer that hangs is a failed test."""
-        words = ["iperf3", "-J", "--connect-timeout", "2000", "-c", target, *options]
-        result = self.run(words, check=False, timeout=timeout)
-        answer = json.loads(result.stdout)
-        assert "error" not in answer, f"iperf3 {self.name} to {target}: {answer['error']}"
-        return answer
-
-    def tcp_mbps(self, target, mbytes=32, reverse=False):
-        options = ["-n", f"{mbytes}M"] + (["-R"] if reverse else [])
-        answer = self.iperf(target, *options)
-        return answer["end"]["sum_received"]["bits_per_second"] / 1e6
+    def tcp_mbps(self, target, family=4, mbytes=32, reverse=False):
+        """Mbit/s of one TCP transfer to (reverse: from) another guest, by iperf3 with a server of
+        its own; a transfer that hangs is a failed test."""
+        address = target.address(family)
+        server = target.popen(["iperf3", "-s", "-1", "-B", address, "--forceflush"],
+                              stdout=subprocess.PIPE, text=True)
+        try:
+            if not any("listening" in line for line in server.stdout):
+                raise AssertionError(f"iperf3 -s does not listen on {target.name}")
+            words = ["iperf3", "-J", "--connect-timeout", "2000", "-c", address, "-n", f"{mbytes}M"]
+            words += ["-R"] if reverse else []
+            answer = json.loads(self.run(words, check=False, timeout=20).stdout)
+            assert "error" not in answer, f"iperf3 {self.name}-{target.name}: {answer['error']}"
+            return answer["end"]["sum_received"]["bits_per_second"] / 1e6
+        finally:
+            end(server)
 
 
 def ping_result(process, timeout=30):

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -195,12 +196,12 @@ BAD_COMMANDS = {
                "10.9.9.9/24"], 2, ["vhost"]),
     "fdb add, MAC": (["fdb", "add", "nonsense", "--port", "uplink"], 2, ["nonsense"]),
     "fdb add, port": (["fdb", "add", "52:54:00:99:00:01", "--port", "nope"], 1, ["nope"]),
-    "fdb add, bound": (["fdb", "add", "52:54:00:77:00:01", "--port", "uplink"], 1,
+    "fdb add, bound": (["fdb", "add", "52:54:00:77:00:01", "--port", "uplink"], 2,
                        ["52:54:00:77:00:01"]),
     "fdb del of none": (["fdb", "del", "52:54:00:99:00:09"], 1, ["52:54:00:99:00:09"]),
     "fdb del, bound": (["fdb", "del", "52:54:00:77:00:01"], 1, ["52:54:00:77:00:01"]),
     "explain, port": (["explain", "nope", "00"], 1, ["nope"]),
-    "explain, hex": (["explain", "vm1", "xyz"], 2, ["xyz"]),
+    "explain, hex": (["explain", "vm1", "xyz"], 2, ["hexadecimal"]),
 }
 
 
@@ -387,6 +388,25 @@ NONSENSE = {
     "wrong type": (b'{"jsonrpc":"2.0","id":1,"method":"port.del","params":{"name":[1]}}\n', -32602),
     "missing parameter": (b'{"jsonrpc":"2.0","id":1,"method":"port.del","params":{}}\n', -32602),
     "no UTF-8": (b'{"jsonrpc": "2.0", "id": 1, "method": "\xff\xfe"}\n', -32700),
+    "monitor of nonsense": (b'{"jsonrpc":"2.0","id":1,"method":"monitor","params":'
+                            b'{"kinds":["x"]}}\n', None),
+    "monitor of a number": (b'{"jsonrpc":"2.0","id":1,"method":"monitor","params":'
+                            b'{"kinds":5}}\n', None),
+    "monitor of numbers": (b'{"jsonrpc":"2.0","id":1,"method":"monitor","params":'
+                           b'{"kinds":[5,{}]}}\n', None),
+    "monitor, a list": (b'{"jsonrpc":"2.0","id":1,"method":"monitor","params":["fdb"]}\n', None),
+    "explain a number": (b'{"jsonrpc":"2.0","id":1,"method":"explain","params":'
+                         b'{"port":"vm1","frame":5}}\n', None),
+    "huge mac_max": (b'{"jsonrpc":"2.0","id":1,"method":"port.add","params":{"name":"x","device":'
+                     b'"x","trusted":true,"mac_max":18446744073709551616}}\n', None),
+    "mac_max of -1": (b'{"jsonrpc":"2.0","id":1,"method":"port.add","params":{"name":"x","device":'
+                      b'"x","trusted":true,"mac_max":-1}}\n', None),
+    "lists in lists": (b'{"jsonrpc":"2.0","id":1,"method":"port.add","params":{"name":"x","device":'
+                       b'"x","mac":[["a"]],"ip":[{}]}}\n', None),
+    "name with a newline": (b'{"jsonrpc":"2.0","id":1,"method":"port.add","params":{"name":"x\\ny",'
+                            b'"device":"x","trusted":true}}\n', None),
+    "no name": (b'{"jsonrpc":"2.0","id":1,"method":"port.add","params":{"name":"","device":"x",'
+                b'"trusted":true}}\n', None),
     "huge number": (b'{"jsonrpc": "2.0", "id": 1e999999, "method": "status"}\n', None),
 }
 
@@ -405,6 +425,33 @@ def test_nonsense_gets_an_error(lab, kind):
         port["name"] for port in before]
     with Client(lab) as client:
         assert "result" in client.ask("status")
+
+
+def test_mutated_requests(lab):
+    """Thousands of requests with flipped, doubled and missing bytes: each line that is one gets an
+    answer or the connection ends, and the daemon lives."""
+    random = Random(1)
+    seeds = [request("status"), request("port.show", name="vm1"), request("fdb.show", port="vm1"),
+             request("stats", name="nope"), request("monitor", kinds=["fdb", "drop"]),
+             request("explain", port="vm1", frame="ffffffffffff5254007700010800" + "00" * 46),
+             request("port.set", name="nope", mac=["52:54:00:00:00:01"], mac_max=5),
+             request("fdb.add", mac="52:54:00:77:00:01", port="vm1")]
+    for _ in range(30):
+        with Client(lab) as client:
+            lines = b""
+            for _ in range(100):
+                line = bytearray(random.choice(seeds)[:-1])
+                for _ in range(random.randint(1, 4)):
+                    at = random.randrange(len(line))
+                    if random.random() < 0.5:
+                        line[at] = random.choice(b'{}[]",:0159-e\\x\xff\x00 tn')
+                    else:
+                        line[at:at + random.randint(0, 8)] = line[at:at + random.randint(0, 20)]
+                lines += bytes(line).replace(b"\n", b"") + b"\n"
+            client.send(lines + request("status", 12345))
+            while (answer := client.line()) is not None and answer.get("id") != 12345:
+                assert "result" in answer or "error" in answer or answer["method"] == "event"
+    assert lab.daemon.poll() is None and lab.bh("status", json=True)
 
 
 @pytest.mark.parametrize("kind", ["one line", "no end"])
@@ -434,7 +481,7 @@ def test_almost_oversized(lab):
     """A request of a little less than 1 MiB is answered like any other."""
     with Client(lab) as client:
         answer = client.ask("port.show", name="x" * 1_000_000)
-        assert answer["error"]["code"] != -32700 and len(json.dumps(answer)) < 5000
+        assert answer["error"]["code"] not in (-32700, -32600)
         assert "result" in client.ask("status")
 
 
@@ -554,7 +601,7 @@ def test_drop_events(lab):
     process.kill()
     events = [json.loads(line) for line in process.stdout.read().splitlines()]
     told = [event for event in events if event["event"] == "drop" and event["port"] == "vm1"]
-    assert told and told[0]["reason"] == "spoofed_mac" and told[0]["mac"] == stolen, events
+    assert told and told[0]["reason"] == "spoofed_mac" and stolen in told[0].values(), events
 
 
 # --- shapes -----------------------------------------------------------------------------------

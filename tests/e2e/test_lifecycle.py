@@ -62,6 +62,20 @@ def test_idle_cpu(lab):
     assert used < 0.01, f"{used:.2%} of a core"
 
 
+def test_busy_polling():
+    """With poll = "busy" the worker spins on the core that it is told, and traffic passes."""
+    with small_lab() as lab:
+        lab.config["bulkhead"] |= {"poll": "busy", "cpus": [1]}
+        lab.start()
+        assert lab.guests["vm1"].ping(lab.guests["vm3"].ip4).lost == 0
+        tasks = [task / "status" for task in Path(f"/proc/{lab.daemon.pid}/task").iterdir()]
+        assert any("Cpus_allowed_list:\t1\n" in status.read_text() for status in tasks)
+        start, before = time.monotonic(), cpu_seconds(lab.daemon.pid)
+        time.sleep(1)
+        used = (cpu_seconds(lab.daemon.pid) - before) / (time.monotonic() - start)
+        assert used > 0.3, f"{used:.0%} of a core"
+
+
 def test_first_frame_after_a_pause(lab):
     """After a pause in which the worker falls asleep, the first frame arrives, and soon."""
     vm1 = lab.guests["vm1"]
@@ -183,6 +197,41 @@ def test_deleted_port_is_free(lab):
         del lab.guests["free"]
 
 
+def test_port_changes_its_segment(lab):
+    """A port that is set into another segment reaches the new one only; set back, the old one."""
+    vm1, vm2, vm3 = (lab.guests[name] for name in ("vm1", "vm2", "vm3"))
+    with Stream(vm1, vm2):
+        lab.bh("port", "set", "vm3", "--segment", "elsewhere")
+        lab.wait_port("vm3", "up")
+        assert vm1.ping(vm3.ip4, count=1).received == 0
+        lab.bh("port", "set", "vm3", "--segment", "default")
+        lab.wait_port("vm3", "up")
+        wait_until(lambda: vm1.ping(vm3.ip4, count=1).received, what="vm3 is back")
+
+
+def test_reload_swaps_devices(lab):
+    """A reload that gives two ports each other's device and addresses is as good as any other."""
+    ports, vm1 = lab.config["port"], lab.guests["vm1"]
+    vm2, vm3 = ports["vm2"], ports["vm3"]
+    try:
+        with Stream(vm1, lab.guests["vm4"]):
+            ports["vm2"], ports["vm3"] = vm3, vm2
+            lab.reload()
+            for name in ("vm2", "vm3"):
+                lab.wait_port(name, "up")
+            assert lab.port("vm2")["device"] == "vm3"
+            for name in ("vm2", "vm3"):
+                guest = lab.guests[name]
+                wait_until(lambda: vm1.ping(guest.ip4, count=1).received, what="it is reached")
+                assert vm1.ping(guest.ip4).lost == 0
+            assert lab.fdb()[lab.guests["vm2"].mac]["port"] == "vm3"
+    finally:
+        ports["vm2"], ports["vm3"] = vm2, vm3
+        lab.reload()
+        for name in ("vm2", "vm3"):
+            lab.wait_port(name, "up")
+
+
 # --- devices that vanish and return -----------------------------------------------------------
 
 
@@ -237,6 +286,17 @@ def test_device_goes_down_and_up(lab):
             assert vm1.ping(vm3.ip4, count=1).received == 0
         finally:
             lab.host.ip("link set vm3 up")
+        lab.wait_port("vm3", "up")
+        wait_until(lambda: vm1.ping(vm3.ip4, count=1).received, what="the guest is back")
+
+
+def test_device_flaps(lab):
+    """A device that goes down and up within a moment, again and again, ends up working."""
+    vm1, vm3 = lab.guests["vm1"], lab.guests["vm3"]
+    with Stream(vm1, lab.guests["vm2"]):
+        for pause in (0, 0, 0.001, 0.003, 0.01, 0.03):
+            lab.host.ip("link set vm3 down", "link set vm3 up")
+            time.sleep(pause)
         lab.wait_port("vm3", "up")
         wait_until(lambda: vm1.ping(vm3.ip4, count=1).received, what="the guest is back")
 
@@ -391,10 +451,9 @@ def test_host_cannot_talk_into_a_port():
     """What the host's stack sends out of a port's device never reaches the guest: running, after
     SIGTERM, after kill -9."""
     with small_lab() as lab:
-        lab.start()
         vm1, vm2 = lab.guests["vm1"], lab.guests["vm2"]
 
-        def host_sends(stage):
+        def host_is_heard():
             frame = vm2.frame_to(vm1, new_token(), src_mac=host_mac(lab, "vm1"))
             with vm1.wire() as seen_by, Wire(lab.host.path, "vm1") as host_wire:
                 for _ in range(5):
@@ -404,8 +463,7 @@ def test_host_cannot_talk_into_a_port():
                         pass  # refused is as good as dropped
                 lab.host.run(["ping", "-c", "1", "-W", "1", "-I", "vm1", "ff02::1"], check=False)
                 time.sleep(0.1)
-                macs = {seen.src for seen in seen_by.drain()}
-                assert host_mac(lab, "vm1") not in macs, stage
+                return host_mac(lab, "vm1") in {seen.src for seen in seen_by.drain()}
 
         def hears():
             token = new_token()
@@ -413,16 +471,17 @@ def test_host_cannot_talk_into_a_port():
                 sender.send(vm2.frame_to(vm1, token))
                 return wire.wait_for(token)
 
-        assert hears()
-        host_sends("running")
+        assert host_is_heard()  # before the device is a port
+        lab.start()
+        assert hears() and not host_is_heard()
         lab.stop()
-        host_sends("after SIGTERM")
+        assert not host_is_heard()
         lab.start()
-        assert hears()
+        assert hears() and not host_is_heard()
         lab.kill()
-        host_sends("after kill -9")
+        assert not host_is_heard()
         lab.start()
-        assert hears()
+        assert hears() and not host_is_heard()
 
 
 def test_restart_keeps_guests_going():
@@ -474,7 +533,7 @@ def attach_xdp(lab):
 
 
 def attach_clsact(lab):
-    lab.host.run(["tc", "qdisc", "add", "dev", "vm2", "clsact"])
+    lab.host.run(["tc", "qdisc", "add", "dev", "vm2", "clsact"], check=False)  # there already?
     lab.host.run(["tc", "filter", "add", "dev", "vm2", "ingress", "bpf", "direct-action",
                   "object-file", lab.bpf_object("foreign"), "section", "tc"])
 
@@ -513,7 +572,7 @@ def attach_bridge(lab):
 def test_foreign_owner(attach):
     """A device with somebody else's XDP, tc or tcx program or in a bridge is refused, at the start
     and by port add, and is left as it was."""
-    word = {attach_xdp: "XDP", attach_clsact: "tc", attach_tcx: "tc", attach_bridge: "bridge"}[attach]
+    word = {attach_xdp: "XDP", attach_bridge: "bridge"}.get(attach, "tc")
     with small_lab() as lab:
         attach(lab)
         before = lab.host.run(["ip", "-d", "link", "show", "vm2"]).stdout
@@ -527,6 +586,23 @@ def test_foreign_owner(attach):
         assert lab.port("vm2") is None
         assert lab.guests["vm1"].ping(lab.guests["vm3"].ip4).lost == 0
         assert lab.host.run(["ip", "-d", "link", "show", "vm2"]).stdout == before
+
+
+@pytest.mark.parametrize("attach", [attach_xdp, attach_clsact, attach_tcx],
+                         ids=["xdp", "clsact", "tcx"])
+def test_foreign_program_comes_later(attach):
+    """A program that somebody puts on a port's device later opens no way to the host's stack."""
+    with small_lab() as lab:
+        lab.host.ip(f"addr add {HOST_IP4}/32 dev lo", f"addr add {HOST_IP6}/128 dev lo nodad")
+        lab.start()
+        watch = HostWatch(lab)
+        attach(lab)
+        vm2 = lab.guests["vm2"]
+        assert vm2.ping(HOST_IP4, count=2).received == 0
+        assert vm2.ping(HOST_IP6, count=2).received == 0
+        lab.kill()
+        assert vm2.ping(HOST_IP4, count=2).received == 0
+        assert not watch.seen()
 
 
 @pytest.mark.parametrize("kind", ["address", "default route"])

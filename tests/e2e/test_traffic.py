@@ -45,10 +45,8 @@ def test_ping(pair, family):
 def test_tcp(pair, family):
     """TCP carries data both ways: segments and checksums are completed."""
     left, right = pair
-    server = right.iperf_server()
-    assert left.tcp_mbps(right.address(family)) > 50
-    assert left.tcp_mbps(right.address(family), reverse=True) > 50
-    server.kill()
+    assert left.tcp_mbps(right, family) > 50
+    assert left.tcp_mbps(right, family, reverse=True) > 50
 
 
 def test_tcp_bytes(pair, family):
@@ -115,9 +113,8 @@ def test_taps_send_tso():
     with Lab() as lab:
         left, right = lab.tap("left"), lab.tap("right")
         lab.start()
-        right.iperf_server()
-        assert left.tcp_mbps(right.ip4, mbytes=100) > 50
-        assert left.tcp_mbps(right.ip6, mbytes=100, reverse=True) > 50
+        assert left.tcp_mbps(right, mbytes=100) > 50
+        assert left.tcp_mbps(right, 6, mbytes=100, reverse=True) > 50
         lab.ledger()
         for guest in (left, right):
             guest.server.stdin.close()
@@ -128,9 +125,8 @@ def test_taps_send_tso():
 def test_segments_fit_the_wire(lab):
     """Of a TSO frame, segments arrive that are no longer than the MTU, with their TCP checksums."""
     vm3, vm1 = lab.guests["vm3"], lab.guests["vm1"]
-    vm1.iperf_server()
     with vm1.wire() as wire:
-        vm3.tcp_mbps(vm1.ip4, mbytes=2)
+        vm3.tcp_mbps(vm1, mbytes=2)
         data = [seen.data for seen in wire.drain()
                 if seen.ethertype == IPV4 and seen.data[23] == 6 and len(seen.data) > 1000]
     assert len(data) > 500
@@ -212,9 +208,8 @@ def test_other_mtus(mtu, family):
         size = mtu - (28 if family == 4 else 48)
         assert left.ping(right.address(family), size=size, options=["-M", "do"]).lost == 0
         assert right.ping(left.address(family), size=size, options=["-M", "do"]).lost == 0
-        right.iperf_server()
-        assert left.tcp_mbps(right.address(family)) > 50
-        assert left.tcp_mbps(right.address(family), reverse=True) > 50
+        assert left.tcp_mbps(right, family) > 50
+        assert left.tcp_mbps(right, family, reverse=True) > 50
         lab.ledger()
 
 

@@ -102,7 +102,8 @@ Setting draw_setting(Dice& dice, bool limits) {
   const std::size_t ports = 2 + dice.roll(11);
   for (std::size_t i = 0; i < ports; ++i) {
     const std::string name(1, static_cast<char>('a' + i));
-    setting.config.ports[name].segment = "s" + std::to_string(dice.roll(segments));
+    setting.config.ports[name].segment =
+        std::string(1, static_cast<char>('s' + dice.roll(segments)));
   }
   config::add_missing_segments(setting.config);
   for (auto& [name, segment] : setting.config.segments) {
@@ -238,9 +239,10 @@ Counts counts_of(TestBridge& bridge) {
   Counts counts;
   for (const auto& [name, site] : bridge.sites) {
     const PortCounters& of = bridge.counters(name);
-    const auto set = [&](std::string_view what, std::string_view reason, std::uint64_t value) {
+    const auto set = [&, &port = name](std::string_view what, std::string_view reason,
+                                       std::uint64_t value) {
       if (value == 0) return;
-      counts[name + std::string(what) + std::string(reason)] = static_cast<std::int64_t>(value);
+      counts[port + std::string(what) + std::string(reason)] = static_cast<std::int64_t>(value);
     };
     set(" received", "", of.received);
     set(" received_bytes", "", of.received_bytes);
@@ -377,7 +379,7 @@ class Sequence {
   }
 
   void exchange(const std::vector<Sent>& frames, std::map<std::string, std::uint64_t>& seen) {
-    Counts expected = counts_of(bridge_);
+    Counts& expected = expected_;
     bridge_.backend.take();
     for (const Sent& sent : frames) {
       ASSERT_TRUE(bridge_.backend.inject(bridge_.port(sent.from), sent.bytes, sent.split));
@@ -486,6 +488,7 @@ class Sequence {
   reference::Bridge reference_;
   std::uint64_t now_ms_ = 0;
   std::uint32_t number_ = 0;
+  Counts expected_;  // since the sequence began
 };
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {

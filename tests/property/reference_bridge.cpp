@@ -91,7 +91,7 @@ std::string Bridge::ingress_fault(const std::string& from, const Header& header)
   if (!binder.empty() && binder != from) return "spoofed_mac";
 
   if (!port.trusted) {
-    for (const std::uint64_t tpid : {0x8100, 0x88a8, 0x9100, 0x9200, 0x9300}) {
+    for (const std::uint64_t tpid : {0x8100u, 0x88a8u, 0x9100u, 0x9200u, 0x9300u}) {
       if (header.type == tpid) return "tagged";
     }
   }

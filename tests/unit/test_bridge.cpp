@@ -12,7 +12,8 @@ std::string to_text(const Outcome& outcome) {
 
 TestBridge::TestBridge(const config::Config& from, std::size_t fdb_entries) : config(from) {
   for (const auto& [name, port] : config.ports) {
-    sites[name] = {static_cast<PortIndex>(sites.size()), 0, true, kMtu};
+    const auto index = static_cast<PortIndex>(sites.size());
+    sites[name] = {index, 0, true, kMtu};
   }
   for (const auto& [name, segment] : config.segments) {
     segments.emplace(name, static_cast<SegmentIndex>(segments.size()));
