@@ -35,7 +35,8 @@ void require(bool holds) {
 
 void judge(const Snapshot& snapshot, Fdb& fdb, const Parsed& parsed, PortIndex from,
            std::uint32_t now_ms) {
-  const Verdict verdict = decide(snapshot, fdb, parsed, from, now_ms);
+  static const Limiter kLimiter;
+  const Verdict verdict = decide(snapshot, {fdb, kLimiter}, parsed, from, now_ms);
   const auto leaves = [&](PortIndex to) {
     const PortPolicy& port = snapshot.ports[to];
     const MacAddress mac = parsed.destination;
@@ -49,7 +50,7 @@ void judge(const Snapshot& snapshot, Fdb& fdb, const Parsed& parsed, PortIndex f
   for (const PortIndex to : verdict.ports) {
     if (to != from && !admit(snapshot, parsed, to, kNoPort)) leaves(to);
   }
-  fdb.learn(snapshot, from, parsed.source, verdict.change, now_ms);
+  fdb.learn(snapshot, from, parsed.source, verdict.shared_source, verdict.change, now_ms);
   require(fdb.size() <= snapshot.segments[0].mac_limit);
 }
 

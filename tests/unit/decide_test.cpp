@@ -166,8 +166,8 @@ const std::vector<Case>& cases() {
       {"13 bytes", "", "a", frame('b', 'a', kIpv4, 13), drop(D::malformed)},
       {"13 bytes from an uplink", "", "u", frame('b', 'z', kIpv4, 13), drop(D::malformed)},
       {"a header in two buffers", "", "a", frame('b', 'a'), drop(D::malformed), 13},
-      {"a header alone", "", "a", frame('b', 'a', kIpv4, 14), to("b")},
-      {"a body in two buffers", "", "a", frame('b', 'a'), to("b"), 14},
+      {"a header alone", "", "u", frame('b', 'z', kRarp, 14), to("b")},
+      {"a body in two buffers", "", "a", frame('b', 'a'), to("b"), 34},
       {"the longest frame", "", "a", frame('b', 'a', kIpv4, 1514), to("b")},
       {"one byte too long", "", "a", frame('b', 'a', kIpv4, 1515), drop(D::too_big)},
       {"too long from an uplink", "", "u", frame('b', 'z', kIpv4, 1515), drop(D::too_big)},
@@ -210,6 +210,7 @@ const std::vector<Case>& cases() {
       {"PVST+", "", "a", frame({0x0100'0ccc'cccd}, mac('a'), 100), drop(D::control_frame)},
       {"spanning tree from an uplink", "", "u", frame('#', 'z', 38), drop(D::control_frame)},
       {"IPv4 to bridge control", "", "u", frame('#', 'z', kIpv4), drop(D::control_frame)},
+      {"headers in two buffers", "", "a", frame('b', 'a'), drop(D::malformed), 33},
       {"just beyond bridge control", "", "a", frame({0x0180'c200'0030}, mac('a')), flood(kFromA)},
       // Check 5
       {"IPv6", "", "a", frame('b', 'a', kIpv6), to("b")},
@@ -448,16 +449,18 @@ TEST(Trace, HearsEveryCheckInOrderAndTheOneThatFailedLast) {
     buffer.length = static_cast<std::uint32_t>(bytes.size());
     const PortIndex port = bridge.port(from);
     const Parsed parsed = parse({&buffer, buffer.length, port});
-    (void)decide(*bridge.snapshot, *bridge.fdb, parsed, port, bridge.now_ms, trace);
+    (void)decide(*bridge.snapshot, {*bridge.fdb, bridge.worker->forwarder().limiter()}, parsed, port,
+                 bridge.now_ms, trace);
     return heard;
   };
   const auto good = checks_of(frame('b', 'm'), "m");
   const std::vector<std::pair<Check, bool>> expected = {
       {Check::whole_header, true},   {Check::length, true},    {Check::source_address, true},
       {Check::source_binding, true}, {Check::no_tag, true},    {Check::no_bridge_control, true},
-      {Check::ethertype, true},      {Check::learning, true},  {Check::no_hairpin, true},
-      {Check::reach, true},          {Check::egress_up, true}, {Check::egress_length, true},
-      {Check::egress_address, true}};
+      {Check::ipv4_header, true},    {Check::ipv4_source, true}, {Check::role, true},
+      {Check::group_mac, true},      {Check::rate, true},      {Check::learning, true},
+      {Check::no_hairpin, true},     {Check::reach, true},     {Check::egress_up, true},
+      {Check::egress_length, true},  {Check::egress_mac, true}, {Check::egress_ip, true}};
   EXPECT_EQ(good, expected);
   const auto bad = checks_of(frame('b', 'z', 0x8100), "a");
   EXPECT_EQ(bad.back(), std::pair(Check::source_binding, false));

@@ -38,12 +38,12 @@ class FdbTest : public ::testing::Test {
   }
 
   Fdb::Judgement judge(PortIndex from, char name) const {
-    return fdb_.judge(snapshot_, from, mac(name), now_);
+    return fdb_.judge(snapshot_, from, mac(name), false, now_);
   }
   /// Judges and learns. Says what changed.
   Change see(PortIndex from, char name) {
     const Change change = judge(from, name).change;
-    before_ = fdb_.learn(snapshot_, from, mac(name), change, now_);
+    before_ = fdb_.learn(snapshot_, from, mac(name), false, change, now_);
     return change;
   }
   DropReason refusal(PortIndex from, char name) const {
@@ -62,7 +62,7 @@ class FdbTest : public ::testing::Test {
     return aged;
   }
 
-  Snapshot snapshot_{16, kKey};
+  Snapshot snapshot_{16, 16, kKey};
   Fdb fdb_{64, kKey};
   std::uint32_t now_ = 1000;
   PortIndex before_ = kNoPort;
@@ -94,8 +94,8 @@ TEST_F(FdbTest, JudgingChangesNothing) {
 }
 
 TEST_F(FdbTest, RefusalsAndNothingTeachNothing) {
-  fdb_.learn(snapshot_, kGuest, mac('a'), Change::nothing, now_);
-  fdb_.learn(snapshot_, kGuest, mac('a'), Change::refuse, now_);
+  fdb_.learn(snapshot_, kGuest, mac('a'), false, Change::nothing, now_);
+  fdb_.learn(snapshot_, kGuest, mac('a'), false, Change::refuse, now_);
   EXPECT_EQ(fdb_.size(), 0u);
 }
 
@@ -192,10 +192,10 @@ TEST_F(FdbTest, StopsWhenTheTableIsFull) {
   snapshot_.segments[0].mac_limit = 1'000'000;
   std::uint64_t value = 0x0400'0000'0000;
   for (; fdb_.size() < fdb_.room(); ++value) {
-    const auto judgement = fdb_.judge(snapshot_, kUplink, {value}, now_);
-    fdb_.learn(snapshot_, kUplink, {value}, judgement.change, now_);
+    const auto judgement = fdb_.judge(snapshot_, kUplink, {value}, false, now_);
+    fdb_.learn(snapshot_, kUplink, {value}, false, judgement.change, now_);
   }
-  const auto judgement = fdb_.judge(snapshot_, kUplink, {value}, now_);
+  const auto judgement = fdb_.judge(snapshot_, kUplink, {value}, false, now_);
   EXPECT_EQ(judgement.change, Change::refuse);
   EXPECT_EQ(judgement.reason, DropReason::mac_limit);
 }

@@ -86,7 +86,7 @@ TEST_F(ForwardTest, CountsFramesAndBytes) {
 }
 
 TEST_F(ForwardTest, FloodsOneBufferToAll) {
-  inject("a", frame('*', 'a'), 20);
+  inject("a", frame('*', 'a'), 40);
   EXPECT_EQ(bridge_.pool.free_count(), TestBridge::kChunks - 2);
   round();
   const auto sent = bridge_.backend.take();

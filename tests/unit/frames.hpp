@@ -39,12 +39,38 @@ inline void put(Bytes& bytes, std::size_t offset, std::uint64_t value, std::size
   }
 }
 
+/// A sound frame of its ethertype. Addresses of IP end as those of Ethernet do: 10.0.0.97 is 'a'.
 inline Bytes frame(MacAddress destination, MacAddress source, std::uint16_t ethertype = kIpv4,
                    std::size_t length = 60) {
-  Bytes bytes(length < 14 ? 14 : length);
+  Bytes bytes(length < 54 ? 54 : length);
+  const bool broadcast = destination.is_broadcast();
+  const std::uint64_t to = destination.value & 0xff;
+  const std::uint64_t from = source.value & 0xff;
   put(bytes, 0, destination.value, 6);
   put(bytes, 6, source.value, 6);
   put(bytes, 12, ethertype, 2);
+  if (ethertype == kIpv4) {
+    put(bytes, 14, 0x45, 1);
+    put(bytes, 16, length < 34 ? 20 : length - 14, 2);
+    put(bytes, 22, 64, 1);   // time to live
+    put(bytes, 23, 253, 1);  // for experiments
+    put(bytes, 26, 0x0a00'0000 | from, 4);
+    put(bytes, 30, broadcast ? 0xffff'ffff : destination.is_group() ? 0xe000'0001 : 0x0a00'0000 | to, 4);
+  } else if (ethertype == kIpv6) {
+    put(bytes, 14, 0x60, 1);
+    put(bytes, 18, length < 54 ? 0 : length - 54, 2);
+    put(bytes, 20, 59, 1);  // nothing follows
+    put(bytes, 21, 64, 1);  // hop limit
+    put(bytes, 22, 0x2001'0db8, 4);
+    put(bytes, 36, from, 2);
+    put(bytes, 38, destination.is_group() ? 0xff02'0000 : 0x2001'0db8, 4);
+    put(bytes, 52, destination.is_group() ? 1 : to, 2);
+  } else if (ethertype == kArp) {
+    put(bytes, 14, 0x0001'0800'0604'0001, 8);  // a request
+    put(bytes, 22, source.value, 6);
+    put(bytes, 28, 0x0a00'0000 | from, 4);
+    put(bytes, 38, 0x0a00'0000 | to, 4);
+  }
   bytes.resize(length);
   return bytes;
 }

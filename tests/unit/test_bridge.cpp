@@ -70,8 +70,8 @@ Outcome TestBridge::send(const std::string& from, const Bytes& bytes, std::size_
 }
 
 void TestBridge::learn(const std::string& name, MacAddress source) {
-  const Fdb::Judgement taught = fdb->judge(*snapshot, port(name), source, now_ms);
-  fdb->learn(*snapshot, port(name), source, taught.change, now_ms);
+  const Fdb::Judgement taught = fdb->judge(*snapshot, port(name), source, false, now_ms);
+  fdb->learn(*snapshot, port(name), source, false, taught.change, now_ms);
 }
 
 void TestBridge::tick(std::uint32_t seconds) {
