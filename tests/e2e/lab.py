@@ -14,6 +14,7 @@ Start processes from the main thread only: they die with the thread that started
 """
 
 import atexit
+import ipaddress
 import json
 import os
 import re
@@ -196,10 +197,13 @@ class Ping:
 class Guest:
     """A machine behind a port: a network namespace whose eth0 ends in the host's device."""
 
-    def __init__(self, lab, name, index, kind, mtu, silent=False):
+    def __init__(self, lab, name, index, kind, mtu, silent=False, ip4=None, ip6=None):
+        """ip4: with the prefix length; ip6 is always in a /64."""
         self.lab, self.name, self.index, self.kind, self.mtu = lab, name, index, kind, mtu
         self.mac = f"52:54:00:77:{index >> 8:02x}:{index & 255:02x}"
-        self.ip4, self.ip6 = f"10.77.{index >> 8}.{index & 255}", f"fd77::{index:x}"
+        self.link_local = f"fe80::5054:ff:fe77:{index:x}"
+        self.interface4 = ipaddress.ip_interface(ip4 or f"10.77.{index >> 8}.{index & 255}/16")
+        self.ip4, self.ip6 = str(self.interface4.ip), ip6 or f"fd77::{index:x}"
         self.silent = silent  # has no address: its kernel answers nothing
         self.netns = Netns(f"{lab.name}-{name}")
         self.server = None  # tap_guest, which serves the tap
@@ -225,7 +229,7 @@ class Guest:
         host.ip(f"link set {self.name} up")
         commands = ["link set lo up", f"link set eth0 address {self.mac} up"]
         if not self.silent:
-            commands.append(f"addr add {self.ip4}/16 dev eth0")
+            commands.append(f"addr add {self.interface4} dev eth0")
             commands.append(f"addr add {self.ip6}/64 dev eth0 nodad")
         self.netns.ip(*commands)
 
@@ -255,7 +259,9 @@ class Guest:
     def frame_to(self, to, token, size=None, src_mac=None, ethertype=IPV4, tags=()):
         """IPv4 and UDP with the token at its very end, to a guest or to a MAC (then the subnet's
         broadcast); `size` in bytes of the whole frame. Other ethertypes carry the same bytes."""
-        dst_mac, dst_ip = (to.mac, to.ip4) if isinstance(to, Guest) else (to, "10.77.255.255")
+        dst_mac, dst_ip = (to, str(self.interface4.network.broadcast_address))
+        if isinstance(to, Guest):
+            dst_mac, dst_ip = to.mac, to.ip4
         padding = bytes(max(0, (size or 60) - 42 - 4 * len(tags) - len(token)))
         payload = ipv4_udp(self.ip4, dst_ip, padding + token)
         return ethernet(dst_mac, src_mac or self.mac, ethertype, payload, tags)
@@ -516,13 +522,14 @@ class Lab:
     def uplink(self, name="uplink", **keys):
         return self.add_guest(name, "veth", mac=None, ip=None, trusted=True, **keys)
 
-    def add_guest(self, name, kind, mtu=1500, silent=False, port=True, index=None, **keys):
+    def add_guest(self, name, kind, mtu=1500, silent=False, port=True, index=None, ip4=None,
+                  ip6=None, **keys):
         index = index or len(self.guests) + 1
-        guest = Guest(self, name, index, kind, mtu, silent)
+        guest = Guest(self, name, index, kind, mtu, silent, ip4, ip6)
         self.guests[name] = guest
         if port:
             values = {"device": name, "mac": [guest.mac],
-                      "ip": [f"{guest.ip4}/16", f"{guest.ip6}/64"]} | keys
+                      "ip": [str(guest.interface4), f"{guest.ip6}/64"]} | keys
             self.config["port"][name] = {key: value for key, value in values.items()
                                          if value is not None}
         return guest
@@ -709,11 +716,14 @@ class Lab:
         for name, port in stats.items():
             check_ledger(name, port["ingress"], port["egress"])
 
-    # A Linux bridge in the daemon's place, to test the lab itself.
+    # A Linux bridge in the daemon's place, to test the lab itself and the attacks.
 
-    def start_linux_bridge(self):
-        self.host.ip("link add br0 type bridge mcast_snooping 0", "link set br0 up",
-                     *(f"link set {name} master br0" for name in self.guests))
+    def start_linux_bridge(self, name="br0", devices=None):
+        """group_fwd_mask: all that it can be made to forward, LLDP too."""
+        devices = self.guests if devices is None else devices
+        self.host.ip(f"link add {name} type bridge mcast_snooping 0 group_fwd_mask 0xfff8",
+                     f"link set {name} up",
+                     *(f"link set {device} master {name}" for device in devices))
 
 
 def check_ledger(name, ingress, egress):
