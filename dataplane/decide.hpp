@@ -51,8 +51,15 @@ enum class Check : std::uint8_t {
 #undef CHECK
 };
 
+#ifdef BULKHEAD_MUTANTS
+/// Of the mutants' build (tests/mutants.py) only: the check that passes whatever it finds.
+[[nodiscard]] bool is_removed(Check check);
+#else
+[[nodiscard]] constexpr bool is_removed(Check) { return false; }
+#endif
+
 struct NoTrace {
-  constexpr bool operator()(Check, bool passed) const { return passed; }
+  constexpr bool operator()(Check check, bool passed) const { return passed || is_removed(check); }
 };
 
 /// What a worker remembers from one frame to the next.
@@ -79,9 +86,17 @@ struct Memory {
 /// Whose an IP address is, seen from one port.
 enum class Ownership : std::uint8_t { own, others, nobodys };
 
+/// Who has an address bound. The unspecified address is nobody's, whatever prefix covers it.
+[[nodiscard]] inline std::span<const PortIndex> owners_of(const Snapshot& snapshot,
+                                                          SegmentIndex segment, bool is_v6,
+                                                          IpAddress address) {
+  if (address.is_zero()) return {};
+  return snapshot.addresses.owners(segment, is_v6, address);
+}
+
 [[nodiscard]] inline Ownership ownership(const Snapshot& snapshot, PortIndex index, bool is_v6,
                                          IpAddress address) {
-  const auto owners = snapshot.addresses.owners(snapshot.ports[index].segment, is_v6, address);
+  const auto owners = owners_of(snapshot, snapshot.ports[index].segment, is_v6, address);
   if (owners.empty()) return Ownership::nobodys;
   return std::ranges::find(owners, index) != owners.end() ? Ownership::own : Ownership::others;
 }
@@ -94,6 +109,11 @@ enum class Ownership : std::uint8_t { own, others, nobodys };
   }
   const std::uint64_t network = address.low >> 24;
   return network != 0 && network != 127 && network < 224;  // multicast, reserved, broadcast
+}
+
+/// What a port with link_local = "any" may claim.
+[[nodiscard]] constexpr bool is_claimable(IpAddress address) {
+  return address.high == 0xfe80'0000'0000'0000 && address.low != 0;
 }
 
 [[nodiscard]] inline bool has_route(const Snapshot& snapshot, const PortPolicy& port, bool is_v6,
@@ -136,27 +156,32 @@ struct Case {
 
   /// May the port say that the address is its own, by ARP, ND or as a source?
   [[nodiscard]] bool may_claim(bool v6, IpAddress address) const {
-    if (!speaks(v6) || address.is_zero()) return false;
-    switch (ownership(snapshot, from, v6, address)) {
+    if (!speaks(v6)) return false;
+    switch (whose(v6, address)) {
       case Ownership::own:
         return true;
       case Ownership::others:
         return false;
-      default:
-        if (claims_link_local(v6, address)) {
-          return memory.fdb.may_claim(snapshot, from, address.low);
-        }
-        return port.any_ip;
+      default:  // of fe80::/64, it belongs to who claims it first
+        return port.any_ip || (v6 && port.any_link_local && is_claimable(address) &&
+                               memory.fdb.may_claim(snapshot, from, address.low));
     }
   }
-  /// Addresses of fe80::/64 that nobody owns belong to who claims them first.
-  [[nodiscard]] bool claims_link_local(bool v6, IpAddress address) const {
-    return v6 && port.any_link_local && address.high == 0xfe80'0000'0000'0000;
+  /// Who has it: bound, or a link-local address that a port has claimed.
+  [[nodiscard]] std::span<const PortIndex> holders(bool v6, IpAddress address) const {
+    const auto owners = owners_of(snapshot, port.segment, v6, address);
+    if (!owners.empty() || !v6 || !is_claimable(address)) return owners;
+    return memory.fdb.claimant(snapshot, port.segment, address.low);
+  }
+  [[nodiscard]] Ownership whose(bool v6, IpAddress address) const {
+    const auto who = holders(v6, address);
+    if (who.empty()) return Ownership::nobodys;
+    return std::ranges::find(who, from) != who.end() ? Ownership::own : Ownership::others;
   }
   [[nodiscard]] bool may_send_from(bool v6, IpAddress address) const {
     return may_claim(v6, address) ||
-           (speaks(v6) && ownership(snapshot, from, v6, address) == Ownership::nobodys &&
-            has_route(snapshot, port, v6, address));
+           (has_route(snapshot, port, v6, address) && speaks(v6) &&
+            whose(v6, address) == Ownership::nobodys);
   }
   /// Does the frame speak for the port itself? The address of another port is not its own.
   [[nodiscard]] bool claims_own_mac() const {
@@ -164,9 +189,16 @@ struct Case {
   }
 };
 
+/// Whether there may be a sender or target that the parser has not seen.
+[[nodiscard]] constexpr bool hides_addresses(Flaw flaw) {
+  return flaw != Flaw::none && flaw != Flaw::ipv4_option && flaw != Flaw::ipv4_payload;
+}
+
 /// Law 4, the part that no port is excused from: what is bound is nobody else's.
+// Used for shadow mode: what hides its addresses from the parser cannot be excused either.
 template <class Trace>
 [[nodiscard]] bool takes_what_is_others(const Case<Trace>& c) {
+  if (hides_addresses(c.frame.flaw)) return true;
   const MacTable::Entry* bound = c.snapshot.bound.find(c.frame.source, c.port.segment);
   if (bound != nullptr && bound->port != c.from &&
       !(bound->kind == EntryKind::shared && has_mac(c.snapshot, c.port, c.frame.source))) {
@@ -175,7 +207,7 @@ template <class Trace>
   if (c.port.trusted) return false;
   const bool v6 = c.is_v6();
   const auto is_others = [&](IpAddress address) {
-    return ownership(c.snapshot, c.from, v6, address) == Ownership::others;
+    return c.whose(v6, address) == Ownership::others;
   };
   if ((c.frame.is_ip() || c.frame.payload == Payload::arp) && is_others(c.frame.sender)) return true;
   switch (c.frame.message) {
@@ -313,6 +345,10 @@ template <class Trace>
   const IpAddress to = c.frame.receiver;
   if (c.is_v6()) return to.is_v6_multicast();
   if (to.is_v4_multicast() || to.is_v4_limited_broadcast()) return true;
+  // ip = "any" knows no subnets: what nobody has may be a broadcast address.
+  if (c.port.any_ip) {
+    return ownership(c.snapshot, c.from, false, to) == Ownership::nobodys;
+  }
   const auto subnets = c.snapshot.subnets_of(c.port);
   return std::ranges::find(subnets, to) != subnets.end();
 }
@@ -362,7 +398,7 @@ template <class Trace>
   }
   const RoleNeeded needed = role_needed(c.frame.message);
   if (!c.trace(Check::role, (c.port.roles & needed.role) == needed.role)) return needed.reason;
-  const bool fits = c.port.any_ip || !c.frame.destination.is_group() || is_group_address(c);
+  const bool fits = !c.frame.destination.is_group() || is_group_address(c);
   if (!c.trace(Check::group_mac, fits)) return DropReason::group_mac;
   return kPassed;
 }
@@ -388,13 +424,13 @@ inline Verdict drop(DropReason reason, PortIndex refuser = kNoPort) {
 template <class Trace>
 [[nodiscard]] Verdict route_question(const Case<Trace>& c, const ReachSet& reach, bool v6,
                                      IpAddress address) {
-  const auto owners = c.snapshot.addresses.owners(c.port.segment, v6, address);
+  const auto owners = c.holders(v6, address);
   if (owners.size() == 1) {
     if (!c.trace(Check::no_hairpin, owners.front() != c.from)) return drop(DropReason::hairpin);
     if (!c.trace(Check::reach, reach.contains(owners.front()))) return drop(DropReason::isolated);
   }
   if (!owners.empty()) return flood({}, owners);
-  return flood(v6 && address.is_v6_link_local() ? reach.link_local : reach.ownerless);
+  return flood(v6 && is_claimable(address) ? reach.link_local : reach.ownerless);
 }
 
 /// ISOLATION.md, "Where it goes": frames to a group.
@@ -404,11 +440,12 @@ template <class Trace>
   if (frame.flaw != Flaw::none) return flood(reach.flood);  // from a trusted port
   switch (frame.message) {
     case Message::arp_probe:
-      return flood(reach.trusted,
-                   c.snapshot.addresses.owners(c.port.segment, false, frame.receiver));
-    case Message::dad_solicitation:
-      return flood(frame.nd_target.is_v6_link_local() ? reach.link_local : reach.trusted,
-                   c.snapshot.addresses.owners(c.port.segment, true, frame.nd_target));
+      return flood(reach.trusted, c.holders(false, frame.receiver));
+    case Message::dad_solicitation: {
+      const auto holders = c.holders(true, frame.nd_target);
+      if (holders.empty() && is_claimable(frame.nd_target)) return flood(reach.testers);
+      return flood(reach.trusted, holders);
+    }
     case Message::arp_request:
       return route_question(c, reach, false, frame.receiver);
     case Message::neighbor_solicitation:
@@ -449,10 +486,20 @@ template <class Trace>
   const ReachSet& reach = c.snapshot.reach[c.port.reach];
   if (!c.frame.destination.is_group()) return route_unicast(c, reach, c.frame.destination);
   // A DHCP answer to all is for one.
-  if (c.frame.message == Message::dhcp_server && c.frame.has_claimed) {
+  if (c.frame.message == Message::dhcp_server) {
     return route_unicast(c, reach, c.frame.claimed);
   }
   return route_group(c, reach);
+}
+
+/// Check E for a port with ip = "any": no address that is bound elsewhere.
+[[nodiscard]] inline bool is_not_others(const Snapshot& snapshot, const Parsed& frame,
+                                        PortIndex to) {
+  const bool answers = frame.payload == Payload::arp && frame.message == Message::arp_reply;
+  if (!frame.is_ip() && !answers) return true;
+  if (frame.flaw == Flaw::ipv4_header || frame.flaw == Flaw::ipv6_header) return false;  // not read
+  return ownership(snapshot, to, frame.payload == Payload::ipv6, frame.receiver) !=
+         Ownership::others;
 }
 
 /// The destination addresses of check E, by ARP, IPv4 and IPv6.
@@ -496,10 +543,8 @@ std::optional<DropReason> admit(const Snapshot& snapshot, const Parsed& frame, P
                            : has_mac(snapshot, port, frame.destination);
   const bool by_mac = frame.destination.is_group() || own_mac;
   if (!trace(Check::egress_mac, by_mac)) return DropReason::not_addressee;
-  const bool by_ip =
-      port.any_ip ? !frame.is_ip() || ownership(snapshot, to, frame.payload == Payload::ipv6,
-                                                frame.receiver) != Ownership::others
-                  : detail::covers(snapshot, frame, to);
+  const bool by_ip = port.any_ip ? detail::is_not_others(snapshot, frame, to)
+                                 : detail::covers(snapshot, frame, to);
   if (!trace(Check::egress_ip, by_ip)) return DropReason::not_addressee;
   return std::nullopt;
 }
