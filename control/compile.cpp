@@ -110,6 +110,7 @@ ReachSet reach_of(const config::Config& config, const std::map<std::string, Site
     add_if(to.trusted, reach.trusted);
     add_if(to.trusted || to.any_ip, reach.ownerless);
     add_if(to.trusted || to.any_ip || to.link_local == config::LinkLocal::any, reach.link_local);
+    add_if(to.trusted || to.link_local == config::LinkLocal::any, reach.testers);
     add_if(has_role(config::Role::dhcp_server), reach.dhcp_servers);
     add_if(has_role(config::Role::router), reach.routers);
     add_if(has_role(config::Role::querier), reach.queriers);

@@ -75,17 +75,17 @@ void Fdb::forget(MacTable::Entry& entry) {
   table_.erase(entry);
 }
 
-PortIndex Fdb::claimant(const Snapshot& snapshot, SegmentIndex segment,
-                        std::uint64_t interface) const {
-  for (const PortIndex port : snapshot.link_local_ports) {
+std::span<const PortIndex> Fdb::claimant(const Snapshot& snapshot, SegmentIndex segment,
+                                         std::uint64_t interface) const {
+  for (const PortIndex& port : snapshot.link_local_ports) {
     const Claims& claims = claims_[port];
     const auto end = claims.interfaces.begin() + claims.count;
     if (snapshot.ports[port].segment == segment &&
         std::find(claims.interfaces.begin(), end, interface) != end) {
-      return port;
+      return {&port, 1};
     }
   }
-  return kNoPort;
+  return {};
 }
 
 bool Fdb::may_claim(const Snapshot& snapshot, PortIndex port, std::uint64_t interface) const {
@@ -93,7 +93,7 @@ bool Fdb::may_claim(const Snapshot& snapshot, PortIndex port, std::uint64_t inte
   const auto end = claims.interfaces.begin() + claims.count;
   if (std::find(claims.interfaces.begin(), end, interface) != end) return true;
   return claims.count < kClaimsMax &&
-         claimant(snapshot, snapshot.ports[port].segment, interface) == kNoPort;
+         claimant(snapshot, snapshot.ports[port].segment, interface).empty();
 }
 
 void Fdb::claim(PortIndex port, std::uint64_t interface) {

@@ -6,8 +6,10 @@
 // port that no longer learns are dead too: find() asks the snapshot. One worker's thread only.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "dataplane/drop_reason.hpp"
@@ -43,8 +45,9 @@ class Fdb {
   PortIndex learn(const Snapshot& snapshot, PortIndex from, MacAddress source, bool shared,
                   Change change, std::uint32_t now_ms);
 
-  /// Which port with link_local = "any" has claimed fe80::`interface`; kNoPort if none.
-  [[nodiscard]] PortIndex claimant(const Snapshot& snapshot, SegmentIndex segment,
+  /// Which port with link_local = "any" has claimed fe80::`interface`: one of
+  /// Snapshot::link_local_ports, or none.
+  [[nodiscard]] std::span<const PortIndex> claimant(const Snapshot& snapshot, SegmentIndex segment,
                                    std::uint64_t interface) const;
   /// Whether `port` has claimed it, or may: it has claims left and nobody else has claimed it.
   [[nodiscard]] bool may_claim(const Snapshot& snapshot, PortIndex port,
@@ -63,8 +66,11 @@ class Fdb {
       for (MacTable::Entry& entry : table_.bucket(sweep_place_)) {
         if (entry.key == 0) continue;
         entry.moves = 0;
-        const bool bound = snapshot.bound.find(entry.mac(), entry.segment()) != nullptr;
-        if (!bound && is_alive(snapshot, entry, now_ms)) continue;
+        const MacTable::Entry* bound = snapshot.bound.find(entry.mac(), entry.segment());
+        const bool is_shared = bound != nullptr && bound->kind == EntryKind::shared;
+        const bool replaced = is_shared ? !has_shared(snapshot, entry)
+                                        : bound != nullptr || entry.kind == EntryKind::shared;
+        if (!replaced && is_alive(snapshot, entry, now_ms)) continue;
         aged(entry);
         forget(entry);
       }
@@ -105,6 +111,12 @@ class Fdb {
     return (place + 1) & (table_.bucket_count() - 1);
   }
   void forget(MacTable::Entry& entry);
+  /// Whether the entry is of an address that its port may still hold by turns with others.
+  [[nodiscard]] static bool has_shared(const Snapshot& snapshot, const MacTable::Entry& entry) {
+    if (!snapshot.has(entry.port) || entry.kind != EntryKind::shared) return false;
+    const auto macs = snapshot.macs_of(snapshot.ports[entry.port]);
+    return std::ranges::find(macs, entry.mac()) != macs.end();
+  }
 
   MacTable table_;
   std::array<std::uint32_t, kPortsMax> on_port_{};

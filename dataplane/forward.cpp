@@ -85,8 +85,11 @@ void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
     reporter_.report(*verdict.shadow, false, frame.from, frame, true);
   }
   if (verdict.claims) {
-    for (const IpAddress address : {parsed.sender, parsed.nd_target}) {
-      if (address.high == 0xfe80'0000'0000'0000 &&
+    const bool speaks_of_itself = parsed.message == Message::dad_solicitation ||
+                                  parsed.message == Message::neighbor_advertisement;
+    const IpAddress target = speaks_of_itself ? parsed.nd_target : parsed.sender;
+    for (const IpAddress address : {parsed.sender, target}) {
+      if (is_claimable(address) &&
           ownership(snapshot, frame.from, true, address) == Ownership::nobodys &&
           fdb.may_claim(snapshot, frame.from, address.low)) {
         fdb.claim(frame.from, address.low);

@@ -164,7 +164,8 @@ void parse_udp(const Reader& reader, std::uint32_t at, bool is_v4, Parsed& parse
   switch (to) {
     case 67:
       if (!is_v4) break;
-      parsed.message = Message::dhcp_client;
+      // Servers answer relays at the clients' end of it: BOOTREPLY is a server's wherever it goes.
+      parsed.message = reader.u8(at + 8) == 2 ? Message::dhcp_server : Message::dhcp_client;
       parse_dhcp(reader, at + 8, parsed);
       parsed.dhcp_from_nowhere = from == 68 && reader.u8(at + 8) == 1 &&
                                  parsed.destination.is_broadcast() &&
@@ -293,9 +294,15 @@ void parse_ipv4(const Reader& reader, Parsed& parsed) {
   }
 }
 
+/// What a host may say beside a link-layer address (IANA "IPv6 Neighbor Discovery Option Formats"):
+/// secure neighbour discovery with its nonce and timestamp, address registration.
+bool is_harmless_nd_option(std::uint8_t type) { return (type >= 11 && type <= 16) || type == 33; }
+
 /// RFC 4861 section 4.6: type, length in units of 8 bytes. `unique`: no type twice.
 bool parse_nd_options(const Reader& reader, std::uint32_t at, std::uint32_t end, bool unique,
                       Parsed& parsed) {
+  const bool is_hosts = parsed.message != Message::router_advertisement &&
+                        parsed.message != Message::redirect;
   std::array<std::uint64_t, 4> seen{};
   for (std::uint32_t count = 0; at < end; ++count) {
     const std::uint8_t type = reader.u8(at);
@@ -303,6 +310,7 @@ bool parse_nd_options(const Reader& reader, std::uint32_t at, std::uint32_t end,
     if (count == kOptionsMax || length == 0 || length > end - at) return false;
     const std::uint64_t bit = std::uint64_t{1} << (type % 64);
     const bool is_link_layer = type == 1 || type == 2;
+    if (is_hosts && !is_link_layer && !is_harmless_nd_option(type)) return false;
     if ((seen[type / 64] & bit) != 0 && (unique || is_link_layer)) return false;
     seen[type / 64] |= bit;
     if (is_link_layer) {
@@ -348,9 +356,6 @@ void parse_nd(const Reader& reader, std::uint32_t at, std::uint32_t end, bool ha
   if (body == 24) {
     parsed.nd_target = reader.v6(at + 8);
     if (parsed.nd_target.is_v6_multicast()) parsed.flaw = Flaw::nd_form;
-    if (parsed.message == Message::neighbor_solicitation && parsed.sender.is_zero()) {
-      parsed.message = Message::dad_solicitation;
-    }
   }
   const bool unique = parsed.message != Message::router_advertisement;  // prefixes may be many
   if (!parse_nd_options(reader, at + body, end, unique, parsed)) parsed.flaw = Flaw::nd_option;
@@ -378,7 +383,8 @@ void parse_icmpv6(const Reader& reader, std::uint32_t at, std::uint32_t end, boo
       parsed.message = Message::router_advertisement;
       break;
     case 135:
-      parsed.message = Message::neighbor_solicitation;
+      parsed.message = parsed.sender.is_zero() ? Message::dad_solicitation
+                                               : Message::neighbor_solicitation;
       break;
     case 136:
       parsed.message = Message::neighbor_advertisement;

@@ -25,6 +25,7 @@ struct ReachSet {
   std::vector<PortIndex> ownerless;       // of these, who may have an address that nobody owns:
                                           // trusted ones, and those with ip = "any"
   std::vector<PortIndex> link_local;      // and those with link_local = "any"
+  std::vector<PortIndex> testers;         // trusted ones, and those with link_local = "any"
   std::vector<PortIndex> dhcp_servers;    // trusted ones, and those with the role
   std::vector<PortIndex> routers;
   std::vector<PortIndex> queriers;
