@@ -81,19 +81,25 @@ bool Explain::step(Worker& worker, std::uint32_t now_ms) {
   buffer.data = bytes.data();
   buffer.length = static_cast<std::uint32_t>(bytes.size());
   parsed = parse(Frame{&buffer, buffer.length, from});
-  verdict = decide(snapshot, {worker.fdb(), worker.forwarder().limiter()}, parsed, from, now_ms,
-                   trace);
+  verdict =
+      decide(snapshot, {worker.fdb(), worker.forwarder().limiter()}, parsed, from, now_ms, trace);
   if (verdict.kind == Verdict::Kind::unicast) egress.push_back(verdict.port);
   const ReachSet& reach = snapshot.reach[snapshot.ports[from].reach];
   for (const std::span<const PortIndex> candidates : {verdict.ports, verdict.owners}) {
     for (const PortIndex to : candidates) {
-      if (to == from || !reach.contains(to) || std::ranges::find(egress, to) != egress.end()) continue;
+      if (to == from || !reach.contains(to) || std::ranges::find(egress, to) != egress.end())
+        continue;
       at = to;
       if (!admit(snapshot, parsed, to, kNoPort, trace)) egress.push_back(to);
     }
   }
   verdict.ports = {};
   verdict.owners = {};
+  return true;
+}
+
+bool SetCapture::step(Worker& worker, std::uint32_t) {
+  done = worker.forwarder().reporter().set_capture(before_, after_);
   return true;
 }
 

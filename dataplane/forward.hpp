@@ -31,12 +31,17 @@ class DropReporter {
               bool shadow = false);
   void renew() { said_.fill(0); }
   void set_limit(std::uint16_t reports_per_sweep) { limit_ = reports_per_sweep; }
+  /// In place of `before`, `after` gets every drop from now on, whole and beyond the limit;
+  /// nullptr: none. False if `before` is not there.
+  bool set_capture(CaptureRing* before, CaptureRing* after);
 
   static constexpr std::uint16_t kQuiet = 4;     // enough for a log line
   static constexpr std::uint16_t kWatched = 64;  // while somebody runs `monitor drop`
 
  private:
   Mailbox& mailbox_;
+  std::array<CaptureRing*, kCapturesMax> captures_{};
+  bool capturing_ = false;  // any of them
   std::uint16_t limit_ = kQuiet;
   std::array<std::uint16_t, kPortsMax> said_{};  // by the port that sent the frame
 };
@@ -78,10 +83,10 @@ class Forwarder {
   DropReporter reporter_;
   Limiter limiter_;
   std::vector<PortCounters> counters_;
-  std::vector<Gathered> gathered_;  // by egress port
+  std::vector<Gathered> gathered_;           // by egress port
   std::array<Parsed, kBatchFrames> parsed_;  // of the batch; members, so that none is cleared
   std::array<Verdict, kBatchFrames> verdicts_;
-  std::vector<PortIndex> dirty_;    // those of gathered_ to flush
+  std::vector<PortIndex> dirty_;  // those of gathered_ to flush
 };
 
 }  // namespace bulkhead
