@@ -1,12 +1,22 @@
 // bulkhead: the client. Turns command words into one JSON-RPC request and its answer into a table,
-// or, with --json, into JSON.
+// or, with --json, into JSON. `explain --pcap` asks once a frame; `monitor` and `capture` go on
+// until they are interrupted.
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "config/config.hpp"
 #include "control/client.hpp"
+#include "control/hex.hpp"
+#include "control/pcap.hpp"
 #include "control/report.hpp"
 #include "control/version.hpp"
 
@@ -79,19 +89,27 @@ class Commands {
     CLI::App* stats = simple(app, "stats", "counters and drop reasons, with the ledger", "stats",
                              control::show_stats);
     stats->add_option("name", texts_["stats.name"], "this port only");
-    CLI::App* monitor = simple(app, "monitor", "events as they happen, one a line", "monitor",
-                               nullptr);
+    CLI::App* monitor =
+        simple(app, "monitor", "events as they happen, one a line", "monitor", nullptr);
     monitor->add_option("kinds", kinds_, "fdb, port, drop; all if none is given");
     CLI::App* explain = simple(app, "explain", "what would happen to a frame, check by check",
                                "explain", control::show_explanation);
     explain->add_option("port", texts_["explain.port"], "where the frame comes in")->required();
-    explain->add_option("frame", hex_, "the frame's bytes in hexadecimal")->required();
+    CLI::Option* frame = explain->add_option("frame", hex_, "the frame's bytes in hexadecimal");
+    explain->add_option("--pcap", pcap_file, "every frame of a pcap or pcapng file")
+        ->excludes(frame);
     simple(app, "reload", "make the ports what the configuration file says", "reload", nullptr);
     CLI::App* check = simple(app, "check", "check a configuration file", "check", nullptr);
     check->add_option("file", check_file, "bulkhead.toml")->required();
-    for (const char* name : {"save", "metrics", "capture"}) {
-      simple(app, name, "not supported yet", name, nullptr)->allow_extras();
-    }
+    simple(app, "metrics", "OpenMetrics text", "metrics", control::show_text);
+    CLI::App* capture = simple(app, "capture", "dropped frames as pcapng, with port and reason",
+                               "capture", nullptr);
+    capture->add_option("--port", texts_["capture.port"], "of drops that count on this port");
+    capture->add_option("--reason", texts_["capture.reason"], "of drops for this reason");
+    capture->add_option("-w", capture_file, "where to; - is standard output")->required();
+    capture->add_option("--count", capture_count, "end after so many frames")
+        ->check(CLI::PositiveNumber);
+    simple(app, "save", "not supported yet", "save", nullptr)->allow_extras();
   }
 
   /// After parsing: the request that was meant.
@@ -106,7 +124,11 @@ class Commands {
     if (request.method == "port.add") request.parameters.update(add_options_.json());
     if (request.method == "port.set") request.parameters.update(set_options_.json());
     if (request.method == "monitor") request.parameters["kinds"] = kinds_;
-    if (request.method == "explain") {
+    if (request.method == "explain" && pcap_file.empty()) {
+      if (hex_.empty()) {
+        throw control::ClientError(control::kExitUsage,
+                                   "explain: say the frame in hexadecimal, or --pcap FILE");
+      }
       std::string frame;
       for (const std::string& part : hex_) frame += part;
       request.parameters["frame"] = frame;
@@ -115,6 +137,9 @@ class Commands {
   }
 
   std::string check_file;
+  std::string pcap_file;
+  std::string capture_file;
+  std::uint64_t capture_count = 0;  // 0: until interrupted
 
  private:
   CLI::App* simple(CLI::App& parent, const std::string& word, const std::string& help,
@@ -135,8 +160,8 @@ class Commands {
     CLI::App* set = simple(*port, "set", "change a port", "port.set", control::show_port_state);
     set->add_option("name", texts_["port.set.name"])->required();
     set_options_.add_to(set);
-    CLI::App* del = simple(*port, "del", "delete a port; its device is the host's again",
-                           "port.del", nullptr);
+    CLI::App* del =
+        simple(*port, "del", "delete a port; its device is the host's again", "port.del", nullptr);
     del->add_option("name", texts_["port.del.name"])->required();
     CLI::App* show = simple(*port, "show", "the ports", "port.show", control::show_ports);
     show->add_option("name", texts_["port.show.name"], "this port only");
@@ -144,8 +169,8 @@ class Commands {
 
   void add_fdb(CLI::App& app) {
     CLI::App* fdb = app.add_subcommand("fdb", "the MAC table")->require_subcommand(1);
-    CLI::App* show = simple(*fdb, "show", "bound, static and learned addresses", "fdb.show",
-                            control::show_fdb);
+    CLI::App* show =
+        simple(*fdb, "show", "bound, static and learned addresses", "fdb.show", control::show_fdb);
     show->add_option("--port", texts_["fdb.show.port"]);
     show->add_option("--segment", texts_["fdb.show.segment"]);
     CLI::App* add = simple(*fdb, "add", "a static address", "fdb.add", nullptr);
@@ -171,6 +196,114 @@ int fail(int code, const std::string& message) {
   return code;
 }
 
+/// A descriptor that becomes readable when the user or the system wants an end; what was begun is
+/// finished then.
+int interrupt_fd() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  return ::signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+int monitor(control::Client& client, bool as_json) {
+  for (;;) {
+    const Json event = *client.next_event();
+    if (as_json) {
+      std::cout << event.dump() << std::endl;
+    } else {
+      control::show_event(std::cout, event);
+    }
+    if (!std::cout) return control::kExitDone;  // whoever read has gone
+  }
+}
+
+control::PcapNote note_of(const Json& event) {
+  const std::string side = event.value("side", "?");
+  std::string comment = "reason=" + event.value("reason", "?") + " side=" + side +
+                        " from=" + event.value("from", "?");
+  if (event.value("shadow", false)) comment += " shadow";
+  return {event.value("port", "?"), event.value("time_us", std::uint64_t{0}),
+          event.value("length", std::uint32_t{0}), side == "egress", comment};
+}
+
+/// Writes what comes until interrupted, or until so many frames have. The file is whole after each.
+int capture(control::Client& client, const Commands& commands, bool as_json) {
+  const bool to_stdout = commands.capture_file == "-";
+  std::ofstream file;
+  if (!to_stdout) {
+    file.open(commands.capture_file, std::ios::binary | std::ios::trunc);
+    if (!file) {
+      throw control::ClientError(control::kExitFailed,
+                                 commands.capture_file + ": " + std::strerror(errno));
+    }
+  }
+  std::ostream& out = to_stdout ? std::cout : file;
+  ::signal(SIGPIPE, SIG_IGN);  // whoever read has gone: an end like another
+  const int interrupt = interrupt_fd();
+  control::PcapngWriter writer;
+  std::uint64_t frames = 0, lost = 0;
+  out << writer.header() << std::flush;
+  while (out && (commands.capture_count == 0 || frames < commands.capture_count)) {
+    const auto event = client.next_event(interrupt);
+    if (!event) break;
+    if (event->value("event", "") == "lost") lost = event->value("frames", lost);
+    const auto bytes = control::parse_hex(event->value("frame", ""));
+    if (!bytes || bytes->empty()) continue;
+    out << writer.frame(note_of(*event), *bytes) << std::flush;
+    ++frames;
+  }
+  if (!out && !to_stdout) {
+    throw control::ClientError(control::kExitFailed, commands.capture_file + ": cannot be written");
+  }
+  if (as_json && !to_stdout) {
+    std::cout << Json{{"frames", frames}, {"lost", lost}}.dump() << '\n';
+  } else {
+    std::cerr << "bulkhead: " << frames << " frames captured, " << lost << " lost" << std::endl;
+  }
+  return control::kExitDone;
+}
+
+std::vector<std::uint8_t> bytes_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<std::uint8_t> bytes(control::kPcapBytesMax + 1);
+  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  if (file.bad() || (file.gcount() == 0 && !file.eof())) {
+    throw control::PcapError(std::strerror(errno));
+  }
+  bytes.resize(static_cast<std::size_t>(file.gcount()));
+  if (bytes.size() > control::kPcapBytesMax) {
+    throw control::PcapError("longer than 64 MiB; cut it with editcap");
+  }
+  return bytes;
+}
+
+/// `explain` for every frame of a file, once the whole file is known to be sound.
+int explain_file(control::Client& client, const std::string& path, Json parameters, bool as_json) {
+  try {
+    const std::vector<std::uint8_t> bytes = bytes_of(path);
+    const auto frames = control::read_pcap(bytes);
+    if (as_json) std::cout << '[';
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+      parameters["frame"] = control::to_hex(frames[i]);
+      Json explanation = client.call("explain", parameters);
+      if (as_json) {
+        explanation["frame"] = i + 1;
+        std::cout << (i == 0 ? "" : ",\n ") << explanation.dump();
+      } else {
+        std::cout << (i == 0 ? "" : "\n") << "frame " << i + 1 << ", " << frames[i].size()
+                  << " bytes\n";
+        control::show_explanation(std::cout, explanation);
+      }
+    }
+    if (as_json) std::cout << "]\n";
+  } catch (const control::PcapError& error) {
+    throw control::ClientError(control::kExitUsage, path + ": " + error.what());
+  }
+  return control::kExitDone;
+}
+
 int run(const Commands& commands, const std::string& socket, bool as_json) {
   const Request request = commands.request();
   if (request.method == "check") {
@@ -178,19 +311,17 @@ int run(const Commands& commands, const std::string& socket, bool as_json) {
     if (as_json) std::cout << "{}\n";
     return control::kExitDone;
   }
-  control::Client client(socket);
-  const Json result = client.call(request.method, request.parameters);
-  if (request.method == "monitor") {
-    for (;;) {
-      const Json event = client.next_event();
-      if (as_json) {
-        std::cout << event.dump() << std::endl;
-      } else {
-        control::show_event(std::cout, event);
-      }
-      if (!std::cout) return control::kExitDone;  // whoever read has gone
-    }
+  if (request.method == "capture" && commands.capture_file == "-" && ::isatty(STDOUT_FILENO)) {
+    throw control::ClientError(control::kExitUsage,
+                               "capture: standard output is a terminal; pipe it, or say -w FILE");
   }
+  control::Client client(socket);
+  if (!commands.pcap_file.empty()) {
+    return explain_file(client, commands.pcap_file, request.parameters, as_json);
+  }
+  const Json result = client.call(request.method, request.parameters);
+  if (request.method == "monitor") return monitor(client, as_json);
+  if (request.method == "capture") return capture(client, commands, as_json);
   if (as_json) {
     std::cout << result.dump() << '\n';
   } else if (request.show != nullptr) {

@@ -1,5 +1,6 @@
 #include "control/client.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -31,15 +32,15 @@ Client::~Client() { ::close(fd_); }
 
 nlohmann::json Client::call(const std::string& method, const nlohmann::json& parameters) {
   const std::string line =
-      nlohmann::json{{"jsonrpc", "2.0"}, {"method", method}, {"params", parameters}, {"id", 1}}.dump(
-          -1, ' ', false, nlohmann::json::error_handler_t::replace) +
+      nlohmann::json{{"jsonrpc", "2.0"}, {"method", method}, {"params", parameters}, {"id", 1}}
+          .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
       "\n";
   for (std::size_t sent = 0; sent < line.size();) {
     const ssize_t count = ::send(fd_, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
     if (count <= 0) throw ClientError(kExitFailed, "socket " + path_ + ": bulkheadd hung up");
     sent += static_cast<std::size_t>(count);
   }
-  const nlohmann::json answer = read_object();
+  const nlohmann::json answer = *read_object(-1);
   if (!answer.contains("error")) return answer.value("result", nlohmann::json());
   const auto code = static_cast<RpcError>(answer["error"].value("code", 0));
   const bool failed = code == RpcError::failed || code == RpcError::not_permitted;
@@ -47,14 +48,19 @@ nlohmann::json Client::call(const std::string& method, const nlohmann::json& par
                     answer["error"].value("message", "refused without a reason"));
 }
 
-nlohmann::json Client::next_event() {
-  return read_object().value("params", nlohmann::json::object());
+std::optional<nlohmann::json> Client::next_event(int interrupt) {
+  const auto event = read_object(interrupt);
+  if (!event) return std::nullopt;
+  return event->value("params", nlohmann::json::object());
 }
 
-nlohmann::json Client::read_object() {
+std::optional<nlohmann::json> Client::read_object(int interrupt) {
   std::array<char, 65'536> chunk;
   std::size_t end;
   while ((end = read_.find('\n')) == std::string::npos) {
+    std::array<pollfd, 2> fds{pollfd{fd_, POLLIN, 0}, pollfd{interrupt, POLLIN, 0}};
+    if (::poll(fds.data(), fds.size(), -1) < 0) continue;  // EINTR
+    if (fds[1].revents != 0) return std::nullopt;
     const ssize_t count = ::recv(fd_, chunk.data(), chunk.size(), 0);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) throw ClientError(kExitFailed, "socket " + path_ + ": bulkheadd hung up");

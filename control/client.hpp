@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -32,11 +33,12 @@ class Client {
 
   /// The result of a method. Throws ClientError, also for what the daemon refuses.
   nlohmann::json call(const std::string& method, const nlohmann::json& parameters);
-  /// The next event, after `monitor` was called. Throws ClientError when the daemon has gone.
-  nlohmann::json next_event();
+  /// The next event, after `monitor` or `capture` was called; nothing if `interrupt`, a descriptor,
+  /// became readable before. Throws ClientError when the daemon has gone.
+  std::optional<nlohmann::json> next_event(int interrupt = -1);
 
  private:
-  nlohmann::json read_object();
+  std::optional<nlohmann::json> read_object(int interrupt);
 
   int fd_ = -1;
   std::string path_;

@@ -63,8 +63,8 @@ Daemon::Daemon(const config::Config& config)
       worker_(context_, ::dup(bridge_.engine().event_fd())),
       signals_(context_, SIGTERM, SIGINT, SIGHUP),
       timer_(context_) {
-  socket_ = std::make_unique<ControlSocket>(
-      context_, config.socket, methods_, [this](bool watched) {
+  socket_ =
+      std::make_unique<ControlSocket>(context_, config.socket, methods_, [this](bool watched) {
         WatchDrops command(watched ? DropReporter::kWatched : DropReporter::kQuiet);
         bridge_.engine().call(command);
       });
@@ -167,13 +167,13 @@ void Daemon::log_drop(const Event& event) {
   const Json json = methods_.event_json(event);
   if (json.is_null()) return;
   const auto port = bridge_.config().ports.find(json["port"].get<std::string>());
-  spdlog::warn("port {}: {} {} at {}: from {}, {} -> {}, ethertype {}, {} -> {}, {} bytes; it has {}",
-               port->first, json["reason"].get<std::string>(),
-               event.shadow ? "passed (shadow mode)" : "dropped", json["side"].get<std::string>(),
-               json["from"].get<std::string>(), json.value("source", "?"),
-               json.value("destination", "?"), json.value("ethertype", "?"),
-               json.value("sender", "-"), json.value("receiver", "-"), event.length,
-               binding_text(port->second));
+  spdlog::warn(
+      "port {}: {} {} at {}: from {}, {} -> {}, ethertype {}, {} -> {}, {} bytes; it has {}",
+      port->first, json["reason"].get<std::string>(),
+      event.shadow ? "passed (shadow mode)" : "dropped", json["side"].get<std::string>(),
+      json["from"].get<std::string>(), json.value("source", "?"), json.value("destination", "?"),
+      json.value("ethertype", "?"), json.value("sender", "-"), json.value("receiver", "-"),
+      event.length, binding_text(port->second));
 }
 
 }  // namespace

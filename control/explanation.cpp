@@ -3,8 +3,9 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
-#include <cctype>
+#include <functional>
 
 #include "dataplane/parse.hpp"
 
@@ -48,6 +49,11 @@ std::string join_ips(const config::Port& port) {
   for (const auto& address : port.shared_addresses) add("shared " + config::to_text(address));
   for (const auto& prefix : port.prefixes) add("prefix " + config::to_text(prefix));
   for (const auto& route : port.routes) add("route " + config::to_text(route));
+  if (port.link_local == config::LinkLocal::any) add("link-local any");
+  for (const auto& address : port.link_locals) add(config::to_text(address));
+  if (port.link_local == config::LinkLocal::mac && !port.trusted) {
+    for (const MacAddress mac : port.macs) add(config::to_text(config::link_local_of(mac)));
+  }
   return text.empty() ? "no address" : text;
 }
 
@@ -67,15 +73,83 @@ std::string join_roles(const config::Port& port) {
   return text.empty() ? "no role" : text;
 }
 
+/// ", which is port vm2's", if an address that `from` may not use has an owner.
+std::string owner_of(const Bridge& bridge, const config::Port& from,
+                     const std::function<bool(const config::Port&)>& has) {
+  for (const auto& [name, port] : bridge.config().ports) {
+    if (name != from.name && port.segment == from.segment && has(port)) {
+      return ", which is port " + name + "'s";
+    }
+  }
+  return {};
+}
+
+std::string owner_of(const Bridge& bridge, const config::Port& from, MacAddress mac) {
+  return owner_of(bridge, from, [mac](const config::Port& port) {
+    return std::ranges::find(port.macs, mac) != port.macs.end() ||
+           std::ranges::find(port.shared_macs, mac) != port.shared_macs.end();
+  });
+}
+
+std::string owner_of(const Bridge& bridge, const config::Port& from, bool is_v6,
+                     IpAddress address) {
+  const auto prefix = config::parse_prefix(ip_text(is_v6, address) + (is_v6 ? "/128" : "/32"));
+  if (!prefix) return {};
+  const auto is_same = [&](const config::InterfaceAddress& other) {
+    return config::host_of(other) == *prefix;
+  };
+  return owner_of(bridge, from, [&](const config::Port& port) {
+    return std::ranges::any_of(port.addresses, is_same) ||
+           std::ranges::any_of(port.shared_addresses, is_same) ||
+           std::ranges::any_of(port.link_locals, is_same) ||
+           std::ranges::any_of(port.prefixes, [&](const config::Prefix& other) {
+             return config::covers(other, *prefix);
+           });
+  });
+}
+
+/// The rate that holds for what the frame is, as budget_of() in dataplane/decide.hpp counts it.
+std::string limit_text(const config::Port& port, const Parsed& frame) {
+  const config::Limit limit = port.limits();
+  const auto text = [](const char* what, const config::Rate& rate) {
+    return rate ? fmt::format("{} = {} a second", what, *rate) : fmt::format("{} = none", what);
+  };
+  switch (detail::budget_of(frame)) {
+    case Budget::broadcast:
+      return text("broadcast", limit.broadcast);
+    case Budget::multicast:
+      return text("multicast", limit.multicast);
+    case Budget::arp_nd:
+      return text("arp_nd", limit.arp_nd);
+    case Budget::dhcp:
+      return text("dhcp", limit.dhcp);
+    default:
+      return "none for unicast";
+  }
+}
+
 const char* name_of(Message message) {
-  constexpr std::array kNames{
-      "data",          "ARP request",          "ARP probe",
-      "ARP announcement", "ARP reply",         "DHCP client message",
-      "DHCP server message", "DHCPv6 client message", "DHCPv6 server message",
-      "IGMP report",   "IGMP query",           "MLD report",
-      "MLD query",     "router solicitation",  "router advertisement",
-      "neighbour solicitation", "duplicate address detection", "neighbour advertisement",
-      "redirect",      "VRRP, CARP, HSRP or GLBP", "routing protocol"};
+  constexpr std::array kNames{"data",
+                              "ARP request",
+                              "ARP probe",
+                              "ARP announcement",
+                              "ARP reply",
+                              "DHCP client message",
+                              "DHCP server message",
+                              "DHCPv6 client message",
+                              "DHCPv6 server message",
+                              "IGMP report",
+                              "IGMP query",
+                              "MLD report",
+                              "MLD query",
+                              "router solicitation",
+                              "router advertisement",
+                              "neighbour solicitation",
+                              "duplicate address detection",
+                              "neighbour advertisement",
+                              "redirect",
+                              "VRRP, CARP, HSRP or GLBP",
+                              "routing protocol"};
   static_assert(kNames.size() == static_cast<std::size_t>(Message::routing_protocol) + 1);
   return kNames[static_cast<std::size_t>(message)];
 }
@@ -98,6 +172,9 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
   const std::string to = config::to_text(frame.destination);
   const std::string at = egress == nullptr ? "?" : egress->name;
   const char* flaw = kFlawTexts[static_cast<std::size_t>(frame.flaw)];
+  const auto owner_if_failed = [&](bool is_v6, IpAddress address) {
+    return step.passed ? std::string() : owner_of(bridge, *from, is_v6, address);
+  };
   switch (step.check) {
     case Check::whole_header:
       return fmt::format("{} bytes, an Ethernet header has 14", frame.length);
@@ -106,15 +183,21 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
     case Check::source_address:
       return fmt::format("source {}, destination {}", mac, to);
     case Check::source_binding:
-      return fmt::format("source {}, port {} has {}", mac, from->name, join_macs(*from));
+      return fmt::format("source {}{}, port {} has {}", mac,
+                         step.passed ? std::string() : owner_of(bridge, *from, frame.source),
+                         from->name, join_macs(*from));
     case Check::no_tag:
     case Check::ethertype:
       return fmt::format("ethertype 0x{:04x}", frame.ethertype);
     case Check::arp_sender_mac:
       return fmt::format("sender {}, source {}", config::to_text(frame.claimed), mac);
     case Check::arp_sender_ip:
-      return fmt::format("sender {}, target {}, port {} has {}", ip_text(false, frame.sender),
-                         ip_text(false, frame.receiver), from->name, join_ips(*from));
+      if (frame.message == Message::arp_probe) {
+        return fmt::format("probed {}{}, port {} has {}", ip_text(false, frame.receiver),
+                           owner_if_failed(false, frame.receiver), from->name, join_ips(*from));
+      }
+      return fmt::format("sender {}{}, port {} has {}", ip_text(false, frame.sender),
+                         owner_if_failed(false, frame.sender), from->name, join_ips(*from));
     case Check::arp_form:
     case Check::ipv4_header:
     case Check::ipv6_header:
@@ -123,24 +206,24 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
       return flaw;
     case Check::ipv4_source:
     case Check::ipv6_source:
-      return fmt::format("source {}, port {} has {}", ip_text(v6, frame.sender), from->name,
-                         join_ips(*from));
+      return fmt::format("source {}{}, port {} has {}", ip_text(v6, frame.sender),
+                         owner_if_failed(v6, frame.sender), from->name, join_ips(*from));
     case Check::dad_target:
     case Check::na_target:
-      return fmt::format("target {}, port {} has {}", ip_text(true, frame.nd_target), from->name,
-                         join_ips(*from));
+      return fmt::format("target {}{}, port {} has {}", ip_text(true, frame.nd_target),
+                         owner_if_failed(true, frame.nd_target), from->name, join_ips(*from));
     case Check::nd_link_layer:
-      return frame.has_claimed ? fmt::format("link-layer address {}, port {} has {}",
-                                             config::to_text(frame.claimed), from->name,
-                                             join_macs(*from))
-                               : "no link-layer address";
+      return frame.has_claimed
+                 ? fmt::format("link-layer address {}, port {} has {}",
+                               config::to_text(frame.claimed), from->name, join_macs(*from))
+                 : "no link-layer address";
     case Check::role:
       return fmt::format("{}, port {} allows {}", name_of(frame.message), from->name,
                          join_roles(*from));
     case Check::group_mac:
       return fmt::format("destination {}, {}", to, ip_text(v6, frame.receiver));
     case Check::rate:
-      return fmt::format("limit of {}", name_of(frame.message));
+      return fmt::format("{}: limit {}", name_of(frame.message), limit_text(*from, frame));
     case Check::learning:
       return fmt::format("source {}", mac);
     case Check::arp_destination:
@@ -165,24 +248,6 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
 }
 
 }  // namespace
-
-std::optional<std::vector<std::uint8_t>> parse_hex(const std::string& text) {
-  std::vector<std::uint8_t> bytes;
-  int high = -1;
-  for (const char character : text) {
-    if (std::isspace(static_cast<unsigned char>(character)) != 0 || character == ':') continue;
-    if (std::isxdigit(static_cast<unsigned char>(character)) == 0) return std::nullopt;
-    const int digit = character <= '9' ? character - '0' : (character | 0x20) - 'a' + 10;
-    if (high < 0) {
-      high = digit;
-    } else {
-      bytes.push_back(static_cast<std::uint8_t>(high << 4 | digit));
-      high = -1;
-    }
-  }
-  if (high >= 0) return std::nullopt;
-  return bytes;
-}
 
 Json explanation_json(const Explain& explain, const Bridge& bridge) {
   constexpr std::array kVerdicts{"unicast", "flood", "drop"};
@@ -214,9 +279,12 @@ void describe_head(Json& json, std::span<const std::uint8_t> head, std::uint32_t
   const Parsed parsed = parse(Frame{&buffer, length, kNoPort});
   if (!parsed.whole_header) return;
   json["source"] = config::to_text(parsed.source);
+  json["mac"] = json["source"];  // as other events name the address that they are about
   json["destination"] = config::to_text(parsed.destination);
   json["ethertype"] = fmt::format("0x{:04x}", parsed.ethertype);
-  if (parsed.flaw != Flaw::none) json["flaw"] = kFlawTexts[static_cast<std::size_t>(parsed.flaw)];
+  const bool is_whole = head.size() == length;  // else what is missing would look like a flaw
+  if (parsed.flaw != Flaw::none && is_whole)
+    json["flaw"] = kFlawTexts[static_cast<std::size_t>(parsed.flaw)];
   if (parsed.is_ip() || (parsed.payload == Payload::arp && parsed.flaw == Flaw::none)) {
     const bool v6 = parsed.payload == Payload::ipv6;
     json["sender"] = ip_text(v6, parsed.sender);

@@ -2,10 +2,8 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "control/bridge.hpp"
 #include "dataplane/commands.hpp"
@@ -13,9 +11,6 @@
 namespace bulkhead::control {
 
 inline constexpr std::size_t kExplainBytesMax = 65'536;
-
-/// Bytes of hexadecimal text; white space and colons between digits are skipped.
-[[nodiscard]] std::optional<std::vector<std::uint8_t>> parse_hex(const std::string& text);
 
 /// A finished Explain in the shape of INTERFACE.md.
 [[nodiscard]] nlohmann::json explanation_json(const Explain& explain, const Bridge& bridge);

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <optional>
+#include <ranges>
 #include <set>
 
 #include "control/explanation.hpp"
+#include "control/hex.hpp"
+#include "control/metrics.hpp"
 #include "control/version.hpp"
 
 namespace bulkhead::control {
@@ -113,18 +116,48 @@ Json drops_json(const std::array<std::uint64_t, kDropReasonCount>& drops) {
   return json;
 }
 
-Json macs_json(const config::Port& port) {
+/// A list of texts; with "any" before it if that is said.
+template <class Values>
+Json texts_json(const Values& values, bool any = false) {
   Json json = Json::array();
-  if (port.any_mac) json.push_back("any");
-  for (const MacAddress mac : port.macs) json.push_back(config::to_text(mac));
+  if (any) json.push_back("any");
+  for (const auto& value : values) json.push_back(config::to_text(value));
   return json;
 }
 
-Json addresses_json(const config::Port& port) {
-  Json json = Json::array();
-  if (port.any_ip) json.push_back("any");
-  for (const auto& address : port.addresses) json.push_back(config::to_text(address));
+Json shared_json(const config::Port& port) {
+  Json json = texts_json(port.shared_macs);
+  for (const auto& address : port.shared_addresses) json.push_back(config::to_text(address));
   return json;
+}
+
+Json link_local_json(const config::Port& port) {
+  switch (port.link_local) {
+    case config::LinkLocal::mac:
+      return "mac";
+    case config::LinkLocal::any:
+      return "any";
+    default:
+      return texts_json(port.link_locals);
+  }
+}
+
+/// What holds, whoever said it.
+Json limit_json(const config::Port& port) {
+  const config::Limit limit = port.limits();
+  const auto rate_json = [](const config::Rate& rate) { return rate ? Json(*rate) : Json("none"); };
+  return {{"broadcast", rate_json(limit.broadcast)},
+          {"multicast", rate_json(limit.multicast)},
+          {"arp_nd", rate_json(limit.arp_nd)},
+          {"dhcp", rate_json(limit.dhcp)}};
+}
+
+/// "vm1, vm2": what there is, for a message about what there is not.
+template <class Names>
+std::string listed(const Names& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text.empty() ? "none" : text;
 }
 
 }  // namespace
@@ -133,12 +166,13 @@ Methods::Methods(Bridge& bridge, std::function<void()> reload)
     : bridge_(bridge),
       reload_(std::move(reload)),
       methods_{
-          {"status", &Methods::status},     {"port.add", &Methods::port_add},
-          {"port.set", &Methods::port_set}, {"port.del", &Methods::port_del},
+          {"status", &Methods::status},       {"port.add", &Methods::port_add},
+          {"port.set", &Methods::port_set},   {"port.del", &Methods::port_del},
           {"port.show", &Methods::port_show}, {"fdb.show", &Methods::fdb_show},
-          {"fdb.add", &Methods::fdb_add},   {"fdb.del", &Methods::fdb_del},
+          {"fdb.add", &Methods::fdb_add},     {"fdb.del", &Methods::fdb_del},
           {"fdb.flush", &Methods::fdb_flush}, {"stats", &Methods::stats},
-          {"explain", &Methods::explain},   {"reload", &Methods::reload},
+          {"explain", &Methods::explain},     {"reload", &Methods::reload},
+          {"metrics", &Methods::metrics},
       } {}
 
 Json Methods::call(const std::string& method, const Json& parameters) {
@@ -146,8 +180,8 @@ Json Methods::call(const std::string& method, const Json& parameters) {
 }
 
 bool Methods::changes(const std::string& method) {
-  static const std::set<std::string> kReading{"status", "port.show", "fdb.show",
-                                              "stats",  "explain",   "monitor"};
+  static const std::set<std::string> kReading{"status",  "port.show", "fdb.show", "stats",
+                                              "metrics", "explain",   "monitor",  "capture"};
   return !kReading.contains(method);
 }
 
@@ -167,7 +201,7 @@ Json Methods::status(const Json& parameters) {
   bridge_.engine().call(copy);
   Json states{{"up", 0}, {"down", 0}, {"waiting", 0}};
   Json unprotected = Json::array();
-  std::uint64_t received = 0, sent = 0, dropped = 0;
+  std::uint64_t received = 0, sent = 0, dropped = 0, shadowed = 0;
   for (const auto& [name, port] : bridge_.config().ports) {
     const PortStatus status = bridge_.status_of(name);
     Json& count = states[control::name_of(status.state)];
@@ -178,11 +212,11 @@ Json Methods::status(const Json& parameters) {
     sent += counters.sent;
     for (const std::uint64_t drops : counters.dropped) dropped += drops;
     for (const std::uint64_t drops : counters.refused) dropped += drops;
+    for (const std::uint64_t passed : counters.shadowed) shadowed += passed;
   }
-  const auto uptime = std::chrono::steady_clock::now() - started_;
   return {
       {"version", kVersion},
-      {"uptime_seconds", std::chrono::duration_cast<std::chrono::seconds>(uptime).count()},
+      {"uptime_seconds", uptime_seconds()},
       {"workers", bridge_.config().workers},
       {"poll", bridge_.config().poll == config::Poll::busy ? "busy" : "adaptive"},
       {"backends", {"conduit", "memory"}},
@@ -195,7 +229,14 @@ Json Methods::status(const Json& parameters) {
       {"rx_frames", received},
       {"tx_frames", sent},
       {"drops", dropped},
+      {"shadow", shadowed},
   };
+}
+
+std::uint64_t Methods::uptime_seconds() const {
+  const auto uptime = std::chrono::steady_clock::now() - started_;
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::seconds>(uptime).count());
 }
 
 void Methods::put_port(const config::Port& port) {
@@ -263,8 +304,14 @@ Json Methods::port_show(const Json& json) {
              {"isolated", port.isolated},
              {"transit", port.transit},
              {"unknown", port.unknown.value_or(port.trusted)},
-             {"mac", macs_json(port)},
-             {"ip", addresses_json(port)},
+             {"mac", texts_json(port.macs, port.any_mac)},
+             {"ip", texts_json(port.addresses, port.any_ip)},
+             {"prefixes", texts_json(port.prefixes)},
+             {"routes", texts_json(port.routes)},
+             {"link_local", link_local_json(port)},
+             {"shared", shared_json(port)},
+             {"allow", texts_json(port.allow)},
+             {"limit", limit_json(port)},
              {"enforce", port.enforce},
              {"mtu", status.mtu},
              {"rx_frames", counters.received},
@@ -405,6 +452,47 @@ Json Methods::stats(const Json& json) {
   return rows;
 }
 
+Json Methods::metrics(const Json& json) {
+  Parameters("metrics", json).finish();
+  CopyCounters copy;
+  bridge_.engine().call(copy);
+  Metrics metrics{.version = kVersion,
+                  .uptime_seconds = uptime_seconds(),
+                  .learned = copy.fdb_size,
+                  .buffers_free = copy.buffers_free,
+                  .events_lost = bridge_.engine().events_lost(),
+                  .ports = {}};
+  for (const auto& [name, port] : bridge_.config().ports) {
+    const PortStatus status = bridge_.status_of(name);
+    const PortCounters& counters = copy.counters[status.index];
+    metrics.ports.push_back({name, port.segment, status.state, port.enforce,
+                             bridge_.intake_of(name, counters.received), counters});
+  }
+  return openmetrics_text(metrics);
+}
+
+std::unique_ptr<Capture> Methods::capture(const Json& json) {
+  Parameters parameters("capture", json);
+  const auto port = parameters.word("port");
+  const auto reason = parameters.word("reason");
+  parameters.finish();
+  const auto& ports = bridge_.config().ports;
+  if (port && !ports.contains(*port)) {
+    throw UsageError("capture: there is no port \"" + *port + "\"; choose of " +
+                     listed(std::views::keys(ports)));
+  }
+  std::optional<DropReason> wanted;
+  if (reason) {
+    const auto place = std::ranges::find(kDropReasons, *reason, &DropReasonText::name);
+    if (place == kDropReasons.end()) {
+      throw UsageError("capture: there is no reason \"" + *reason + "\"; choose of " +
+                       listed(std::views::transform(kDropReasons, &DropReasonText::name)));
+    }
+    wanted = static_cast<DropReason>(place - kDropReasons.begin());
+  }
+  return std::make_unique<Capture>(bridge_, port, wanted);
+}
+
 Json Methods::explain(const Json& json) {
   Parameters parameters("explain", json);
   const std::string name = parameters.required_word("port");
@@ -442,7 +530,7 @@ Json Methods::event_json(const Event& event) const {
       break;
     case Event::Kind::dropped: {
       json["event"] = "drop";
-      if (event.shadow) json["shadow"] = true;
+      json["shadow"] = event.shadow;
       json["reason"] = std::string(bulkhead::name_of(event.reason));
       json["side"] = event.at_egress ? "egress" : "ingress";
       json["from"] = port_text(event.from);

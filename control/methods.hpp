@@ -5,11 +5,13 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 
 #include "control/bridge.hpp"
+#include "control/capture.hpp"
 
 namespace bulkhead::control {
 
@@ -40,6 +42,8 @@ class Methods {
 
   /// One event as `monitor` prints it; null if its port has gone meanwhile.
   [[nodiscard]] Json event_json(const Event& event) const;
+  /// What `capture` is about. Throws UsageError or BackendError.
+  [[nodiscard]] std::unique_ptr<Capture> capture(const Json& parameters);
   [[nodiscard]] static Json port_event_json(const std::string& port, PortState state);
 
  private:
@@ -55,6 +59,7 @@ class Methods {
   Json fdb_del(const Json& parameters);
   Json fdb_flush(const Json& parameters);
   Json stats(const Json& parameters);
+  Json metrics(const Json& parameters);
   Json explain(const Json& parameters);
   Json reload(const Json& parameters);
 
@@ -63,6 +68,7 @@ class Methods {
   /// Throws FailureError if there is none.
   const config::Port& port_named(const std::string& name) const;
   [[nodiscard]] std::string port_text(PortIndex index) const;
+  [[nodiscard]] std::uint64_t uptime_seconds() const;
 
   Bridge& bridge_;
   std::function<void()> reload_;

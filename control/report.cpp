@@ -23,7 +23,8 @@ class Table {
     }
     for (const auto& row : rows_) {
       std::string line;
-      for (std::size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
+      for (std::size_t i = 0; i < row.size(); ++i)
+        line += fmt::format("{:<{}}  ", row[i], widths[i]);
       line.erase(line.find_last_not_of(' ') + 1);
       out << line << '\n';
     }
@@ -75,13 +76,13 @@ void show_status(std::ostream& out, const Json& status) {
   const Json& open = status["unprotected"];
   if (!open.empty()) {
     out << "NOT PROTECTED: " << join(open)
-        << " (shadow mode: what would be dropped is counted, and passes)\n";
+        << " (shadow mode: what would be dropped is counted, and passes; " << status["shadow"]
+        << " frames until now)\n";
   }
 }
 
 void show_ports(std::ostream& out, const Json& ports) {
-  Table table({"NAME", "SEGMENT", "DEVICE", "STATE", "OPTIONS", "MAC", "IP",
-"RX", "TX", "DROPS"});
+  Table table({"NAME", "SEGMENT", "DEVICE", "STATE", "OPTIONS", "MAC", "IP", "RX", "TX", "DROPS"});
   for (const Json& port : ports) {
     table.add({text_of(port["name"]), text_of(port["segment"]), text_of(port["device"]),
                text_of(port["state"]), options_of(port), join(port["mac"]), join(port["ip"]),
@@ -121,12 +122,15 @@ void show_stats(std::ostream& out, const Json& stats) {
         << fmt::format("  received {} = unicast {} + flooded {} + dropped ({})\n",
                        in["received"].dump(), in["unicast"].dump(), in["flooded"].dump(),
                        counts(in["drops"]))
-        << (in["shadow"].empty() ? std::string()
-                                 : fmt::format("  shadow mode let pass ({})\n", counts(in["shadow"])))
+        << (in["shadow"].empty()
+                ? std::string()
+                : fmt::format("  shadow mode let pass ({})\n", counts(in["shadow"])))
         << fmt::format("  offered {} = sent {} + dropped ({})\n", egress["offered"].dump(),
                        egress["tx"].dump(), counts(egress["drops"]));
   }
 }
+
+void show_text(std::ostream& out, const Json& text) { out << text.get<std::string>(); }
 
 void show_explanation(std::ostream& out, const Json& explanation) {
   for (const Json& check : explanation["checks"]) {
@@ -136,6 +140,9 @@ void show_explanation(std::ostream& out, const Json& explanation) {
   out << "verdict: " << text_of(explanation["verdict"]);
   if (!explanation["reason"].is_null()) out << ", " << text_of(explanation["reason"]);
   if (!explanation["ports"].empty()) out << " to " << join(explanation["ports"]);
+  if (explanation.contains("shadow")) {
+    out << " (shadow mode; it would be dropped as " << text_of(explanation["shadow"]) << ')';
+  }
   out << '\n';
 }
 

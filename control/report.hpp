@@ -12,6 +12,7 @@ void show_port_state(std::ostream& out, const nlohmann::json& port);
 void show_fdb(std::ostream& out, const nlohmann::json& entries);
 void show_stats(std::ostream& out, const nlohmann::json& stats);
 void show_explanation(std::ostream& out, const nlohmann::json& explanation);
+void show_text(std::ostream& out, const nlohmann::json& text);
 void show_event(std::ostream& out, const nlohmann::json& event);
 
 }  // namespace bulkhead::control

@@ -9,7 +9,8 @@ namespace bulkhead::control {
 namespace {
 
 constexpr std::array<std::string_view, 3> kEventKinds{"fdb", "port", "drop"};
-constexpr std::array<std::string_view, 3> kNotYet{"save", "metrics", "capture"};
+constexpr std::array<std::string_view, 1> kNotYet{"save"};
+constexpr std::array<std::string_view, 2> kSubscribing{"monitor", "capture"};
 
 /// Text that came from outside may be no UTF-8, which JSON cannot carry.
 std::string dump(const Json& json) {
@@ -48,8 +49,8 @@ Json carry_out(Methods& methods, const RpcRequest& request, bool may_change, Rpc
   if (std::ranges::find(kNotYet, method) != kNotYet.end()) {
     throw Failure{RpcError::method_not_found, method + ": is not supported yet"};
   }
-  const bool is_monitor = method == "monitor";  // whose result is a subscription
-  if (!is_monitor && !methods.knows(method)) {
+  const bool subscribes = std::ranges::find(kSubscribing, method) != kSubscribing.end();
+  if (!subscribes && !methods.knows(method)) {
     throw Failure{RpcError::method_not_found, "there is no command \"" + method + "\""};
   }
   if (Methods::changes(method) && !may_change) {
@@ -57,7 +58,11 @@ Json carry_out(Methods& methods, const RpcRequest& request, bool may_change, Rpc
                   method + ": not permitted; root and the daemon's own user may change things"};
   }
   try {
-    if (is_monitor) {
+    if (method == "capture") {
+      answer.capture = methods.capture(request.parameters);
+      return Json::object();
+    }
+    if (method == "monitor") {
       answer.kinds = event_kinds(request.parameters);
       answer.subscribe = true;
       return Json{{"kinds", answer.kinds}};
@@ -104,9 +109,9 @@ RpcRequest parse_request(std::string_view line) {
   if (request.wants_answer) request.id = json["id"];
   if (!json.is_object() || json.value("jsonrpc", Json()) != "2.0" ||
       !json.value("method", Json()).is_string()) {
-    request.refusal = dump(
-        error_json(RpcError::invalid_request,
-                   "the request is no JSON-RPC 2.0: it needs jsonrpc and method", request.id));
+    request.refusal =
+        dump(error_json(RpcError::invalid_request,
+                        "the request is no JSON-RPC 2.0: it needs jsonrpc and method", request.id));
     return request;
   }
   request.method = json["method"];

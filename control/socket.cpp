@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include "backends/error.hpp"
 
@@ -17,12 +18,17 @@ namespace bulkhead::control {
 namespace asio = boost::asio;
 using Local = asio::local::stream_protocol;
 
+// Often enough for CaptureRing::kSlots.
+constexpr auto kCaptureTurn = std::chrono::milliseconds(10);
+
 class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
  public:
-  Peer(ControlSocket& server, Local::socket socket) : server_(server), socket_(std::move(socket)) {
+  Peer(ControlSocket& server, Local::socket socket)
+      : server_(server), socket_(std::move(socket)), capture_turn_(socket_.get_executor()) {
     ucred credentials{};
     socklen_t length = sizeof credentials;
-    if (::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0) {
+    if (::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_PEERCRED, &credentials, &length) ==
+        0) {
       may_change_ = credentials.uid == 0 || credentials.uid == ::geteuid();
     }
   }
@@ -31,7 +37,7 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
   [[nodiscard]] bool monitors(const std::string& kind) const { return kinds_.contains(kind); }
 
   void send(std::string line) {
-    if (unread_bytes_ + line.size() > kUnreadBytesMax) {
+    if (unread_bytes_ > 0 && unread_bytes_ + line.size() > kUnreadBytesMax) {
       spdlog::warn("control socket: a client does not read its answers, cut off");
       close();
       return;
@@ -42,15 +48,19 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
     if (outgoing_.size() == 1) write();
   }
 
-  /// An event may be left out where an answer may not.
-  void offer(const std::string& line) {
-    if (unread_bytes_ + line.size() <= kUnreadBytesMax / 2) send(line);
+  /// An event may be left out where an answer may not. Says whether there was room for it.
+  bool offer(const std::string& line) {
+    const bool has_room = unread_bytes_ + line.size() <= kUnreadBytesMax / 2;
+    if (has_room) send(line);
+    return has_room;
   }
 
   void close() {
     boost::system::error_code ignored;
     socket_.close(ignored);
     kinds_.clear();
+    capture_.reset();
+    capture_turn_.cancel();
     server_.peers_.erase(shared_from_this());
     server_.update_watchers();
   }
@@ -58,8 +68,8 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
  private:
   void read() {
     socket_.async_read_some(
-        asio::buffer(chunk_), [self = shared_from_this()](boost::system::error_code error,
-                                                           std::size_t count) {
+        asio::buffer(chunk_),
+        [self = shared_from_this()](boost::system::error_code error, std::size_t count) {
           if (error) return self->close();
           self->request_.append(self->chunk_.data(), count);
           self->answer_lines();
@@ -86,10 +96,23 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
         kinds_.insert(reply.kinds.begin(), reply.kinds.end());
         server_.update_watchers();
       }
+      if (reply.capture && socket_.is_open()) {
+        capture_ = std::move(reply.capture);
+        forward_capture();
+      }
     }
     if (socket_.is_open()) {
       asio::post(socket_.get_executor(), [self] { self->answer_lines(); });
     }
+  }
+
+  void forward_capture() {
+    capture_->forward([this](const Event& event) { return server_.methods_.event_json(event); },
+                      [this](const Json& json) { return offer(rpc_event_line(json)); });
+    capture_turn_.expires_after(kCaptureTurn);
+    capture_turn_.async_wait([self = shared_from_this()](boost::system::error_code error) {
+      if (!error && self->capture_) self->forward_capture();
+    });
   }
 
   void refuse_too_long() {
@@ -114,11 +137,13 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
   bool may_change_ = false;
   bool last_ = false;
   std::array<char, 16 * 1024> chunk_{};
-  std::string request_;        // what has been read and not answered
-  std::size_t searched_ = 0;   // of it, for a newline
+  std::string request_;       // what has been read and not answered
+  std::size_t searched_ = 0;  // of it, for a newline
   std::deque<std::string> outgoing_;
   std::size_t unread_bytes_ = 0;
   std::set<std::string> kinds_;
+  std::unique_ptr<Capture> capture_;
+  asio::steady_timer capture_turn_;
 };
 
 namespace {
@@ -128,7 +153,8 @@ void clear_path(const std::string& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return;
   if (!S_ISSOCK(info.st_mode)) {
-    throw BackendError("socket " + path + ": something else is there; choose another with --socket");
+    throw BackendError("socket " + path +
+                       ": something else is there; choose another with --socket");
   }
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_un address{};
@@ -137,8 +163,9 @@ void clear_path(const std::string& path) {
   const bool served = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   ::close(fd);
   if (served) {
-    throw BackendError("socket " + path +
-                       ": another bulkheadd listens there; stop it or choose another with --socket");
+    throw BackendError(
+        "socket " + path +
+        ": another bulkheadd listens there; stop it or choose another with --socket");
   }
   ::unlink(path.c_str());
 }

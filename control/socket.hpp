@@ -1,8 +1,9 @@
 // The control socket: JSON-RPC over a local stream socket, one object a line. Control thread only.
 //
 // Invariant: no peer can make the daemon wait or grow. A request may have kRequestBytesMax, answers
-// that a peer does not read kUnreadBytesMax; a peer beyond that is cut off. Requests of one peer
-// are answered one after the other, in order.
+// that a peer does not read kUnreadBytesMax, or be one longer one; a peer beyond that is cut off.
+// Requests of one peer are answered one after the other, in order. Events and captured frames that
+// a peer does not read are left out.
 #pragma once
 
 #include <utility>
