@@ -32,8 +32,12 @@ class Arena(Lab):
         self.on_bridge = switch == "bridge"
 
     def kali(self, number, name=None, **options):
-        """A guest on veth whose address ends in the number."""
-        return self.veth(name or f"kali{number}", index=number, **self.addresses(number), **options)
+        """A guest on veth whose address ends in 10 and the number. Linux ignores an ARP reply that
+        follows another within a second; without that, attacks need not take so long."""
+        guest = self.veth(name or f"kali{number}", index=number, **self.addresses(number),
+                          **options)
+        guest.netns.sysctl({"net/ipv4/neigh/eth0/locktime": 0})
+        return guest
 
     def gateway(self, number=1, name="uplink", **options):
         return self.uplink(name, index=100 + number, **self.addresses(number), **options)
@@ -176,7 +180,11 @@ class Ear:
         self.guest, self.wire = guest, guest.wire()
 
     def heard(self):
-        """All frames so far; a ping to the guest proves that the ear hears."""
+        """All frames so far; on bulkhead a ping to the guest proves that the ear hears. (On the
+        bridge what it hears is the proof, and the ping may go to the thief.)"""
+        if self.guest.lab.on_bridge:
+            time.sleep(0.05)
+            return self.wire.drain()
         frames = self.wire.drain()
         other = next(guest for guest in self.guest.lab.guests.values()
                      if guest is not self.guest and not guest.silent)
@@ -214,17 +222,17 @@ def cast(arena):
 # --- 1. man in the middle ---------------------------------------------------------------------
 
 
-def middle(arena, cast, family, reasons, tools, seconds=3.5, before_tools=None, least=2):
+def middle(arena, cast, family, reasons, tools, seconds=1.7, before_tools=None, least=2):
     """The tools run on kali4, forwarding, while the victims talk."""
     kali3, kali4, kali5 = cast
     kali4.netns.sysctl({"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1,
                         "net/ipv4/conf/all/send_redirects": 0,
                         "net/ipv4/conf/eth0/send_redirects": 0})
     for left, right in ((kali3, kali5), (kali4, kali3), (kali4, kali5)):
-        assert left.ping(right.ip6, count=1).lost == 0
+        assert left.ping(right.ip4, count=1).lost == left.ping(right.ip6, count=1).lost == 0
     tables = Neighbours(kali3), Neighbours(kali5)
     ear = Ear(kali4)
-    with arena.drops_only(*reasons, least=least), arena.talk(kali3, kali5, seconds + 1.5):
+    with arena.drops_only(*reasons, least=least), arena.talk(kali3, kali5, seconds + 1.8):
         with running(kali4, *tools, seconds=seconds):
             if before_tools:
                 before_tools()
@@ -248,20 +256,20 @@ def test_arpspoof(arena, cast):
             ["arpspoof", "-i", "eth0", "-t", kali5.ip4, kali3.ip4]])
 
 
-@pytest.mark.parametrize("what", ["own", "host", "both"])
+@pytest.mark.parametrize("what", ["host", "both"])
 def test_arpspoof_that_restores(arena, cast, what):
-    """arpspoof -c, which takes the victim's MAC at its end: "own", the victim's, or both."""
+    """arpspoof -c, which takes the victim's MAC at its end: the "host", or both."""
     kali3, _, kali5 = cast
     middle(arena, cast, 4, ["spoofed_arp", "spoofed_mac"],
-           [["arpspoof", "-i", "eth0", "-c", what, "-t", kali3.ip4, "-r", kali5.ip4]], seconds=2.5)
+           [["arpspoof", "-i", "eth0", "-c", what, "-t", kali3.ip4, "-r", kali5.ip4]], seconds=1)
 
 
 def test_ettercap(arena, cast):
     """ettercap's ARP poisoning of both victims, which forwards by itself."""
     kali3, _, kali5 = cast
     middle(arena, cast, 4, ["spoofed_arp", "spoofed_mac", "spoofed_ip"],
-           [["ettercap", "-T", "-q", "-z", "-i", "eth0", "-M", "arp:remote",
-             f"/{kali3.ip4}//", f"/{kali5.ip4}//"]], seconds=5)
+           [["ettercap", "-T", "-q", "-i", "eth0", "-M", "arp:remote",
+             f"/{kali3.ip4}//", f"/{kali5.ip4}//"]], seconds=4)
 
 
 @pytest.mark.parametrize("source", ["the victim", "own"])
@@ -296,7 +304,7 @@ def test_parasite6(arena, cast):
             guest.ping(kali3.ip6 if guest is kali5 else kali5.ip6, count=2)
 
     middle(arena, cast, 6, ["spoofed_ip", "spoofed_nd", "not_addressee"],
-           [["atk6-parasite6", "-l", "eth0"]], before_tools=forget, seconds=3, least=0)
+           [["atk6-parasite6", "-l", "eth0"]], before_tools=forget, seconds=2, least=0)
     asked = [seen for seen in ear.heard()
              if seen.src in (kali3.mac, kali5.mac) and seen.data[54:55] == b"\x87"]
     asked = [seen for seen in asked if seen.data[62:78] in

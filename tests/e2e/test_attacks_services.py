@@ -171,7 +171,8 @@ def test_fake_mldrouter6(arena, cast):
     kali3, kali4, _ = cast
     ear = Ear(kali3)
     with arena.drops_only("rogue_router", "malformed", least=1):
-        kali4.run(["atk6-fake_mldrouter6", "eth0", "advertise"], check=False)
+        with running(kali4, ["atk6-fake_mldrouter6", "eth0", "advertise"], seconds=1):
+            pass
     heard = [seen for seen in ear.heard() if seen.src == kali4.mac and b"\x97" in seen.data[54:70]]
     assert bool(heard) == arena.on_bridge
 
