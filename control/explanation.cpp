@@ -203,12 +203,16 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
     case Check::ipv6_header:
     case Check::nd_alone:
     case Check::nd_form:
-      return flaw;
+      return step.passed ? kFlawTexts[0] : flaw;  // it may have one that a later check is about
     case Check::ipv4_source:
     case Check::ipv6_source:
       return fmt::format("source {}{}, port {} has {}", ip_text(v6, frame.sender),
                          owner_if_failed(v6, frame.sender), from->name, join_ips(*from));
     case Check::dad_target:
+      if (frame.flaw != Flaw::none) return flaw;
+      return fmt::format("target {}{} to {}, port {} has {}", ip_text(true, frame.nd_target),
+                         owner_if_failed(true, frame.nd_target), ip_text(true, frame.receiver),
+                         from->name, join_ips(*from));
     case Check::na_target:
       return fmt::format("target {}{}, port {} has {}", ip_text(true, frame.nd_target),
                          owner_if_failed(true, frame.nd_target), from->name, join_ips(*from));
@@ -226,11 +230,17 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
       return fmt::format("{}: limit {}", name_of(frame.message), limit_text(*from, frame));
     case Check::learning:
       return fmt::format("source {}", mac);
+    case Check::no_hairpin:
+    case Check::reach:
+      if (frame.destination.is_group() && (frame.message == Message::arp_request ||
+                                           frame.message == Message::neighbor_solicitation)) {
+        const IpAddress asked = v6 ? frame.nd_target : frame.receiver;
+        return fmt::format("asks for {}{}", ip_text(v6, asked), owner_of(bridge, *from, v6, asked));
+      }
+      return fmt::format("destination {}{}", to, owner_of(bridge, *from, frame.destination));
     case Check::arp_destination:
     case Check::no_bridge_control:
     case Check::known_destination:
-    case Check::no_hairpin:
-    case Check::reach:
       return fmt::format("destination {}", to);
     case Check::egress_up:
       return fmt::format("port {}", at);
@@ -283,8 +293,9 @@ void describe_head(Json& json, std::span<const std::uint8_t> head, std::uint32_t
   json["destination"] = config::to_text(parsed.destination);
   json["ethertype"] = fmt::format("0x{:04x}", parsed.ethertype);
   const bool is_whole = head.size() == length;  // else what is missing would look like a flaw
-  if (parsed.flaw != Flaw::none && is_whole)
+  if (parsed.flaw != Flaw::none && is_whole) {
     json["flaw"] = kFlawTexts[static_cast<std::size_t>(parsed.flaw)];
+  }
   if (parsed.is_ip() || (parsed.payload == Payload::arp && parsed.flaw == Flaw::none)) {
     const bool v6 = parsed.payload == Payload::ipv6;
     json["sender"] = ip_text(v6, parsed.sender);

@@ -87,8 +87,8 @@ bool Explain::step(Worker& worker, std::uint32_t now_ms) {
   const ReachSet& reach = snapshot.reach[snapshot.ports[from].reach];
   for (const std::span<const PortIndex> candidates : {verdict.ports, verdict.owners}) {
     for (const PortIndex to : candidates) {
-      if (to == from || !reach.contains(to) || std::ranges::find(egress, to) != egress.end())
-        continue;
+      const bool done = std::ranges::find(egress, to) != egress.end();
+      if (to == from || !reach.contains(to) || done) continue;
       at = to;
       if (!admit(snapshot, parsed, to, kNoPort, trace)) egress.push_back(to);
     }

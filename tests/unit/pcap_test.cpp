@@ -80,8 +80,8 @@ TEST(Pcap, WritesFrameAndNoteAsPcapngHasThem) {
       "01000000 20000000 0100 0000 00000000"
       "0200 0100 70 000000 0000 0000 20000000");
   const Bytes frame = bytes_of(
-      "06000000 3c000000 00000000 01000000 02000000 03000000 03000000 010203 00"
-      "0100 0200 6869 0000 0200 0400 02000000 0000 0000 3c000000");
+      "06000000 38000000 00000000 01000000 02000000 03000000 03000000 010203 00"
+      "0100 0200 6869 0000 0200 0400 02000000 0000 0000 38000000");
   EXPECT_EQ(Bytes(first.begin(), first.end()), interface + frame);
   EXPECT_EQ(second.size(), frame.size()) << "an interface is described once";
 }
@@ -150,9 +150,9 @@ TEST(Pcap, EveryTruncationIsAnErrorOrFewerFrames) {
 TEST(Pcap, AnyByteMayBeAnything) {
   for (const Bytes& original : {classic_little(), classic_big_nanoseconds(), written()}) {
     for (std::size_t at = 0; at < original.size(); ++at) {
-      for (const std::uint8_t value : {0x00, 0x01, 0x7f, 0x80, 0xff}) {
+      for (const int value : {0x00, 0x01, 0x7f, 0x80, 0xff}) {
         Bytes file = original;
-        file[at] = value;
+        file[at] = static_cast<std::uint8_t>(value);
         EXPECT_EQ(fault_of(file).find('\n'), std::string::npos);
       }
     }
