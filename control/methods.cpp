@@ -1,8 +1,8 @@
 #include "control/methods.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
-#include <ranges>
 #include <set>
 
 #include "control/explanation.hpp"
@@ -153,10 +153,12 @@ Json limit_json(const config::Port& port) {
 }
 
 /// "vm1, vm2": what there is, for a message about what there is not.
-template <class Names>
-std::string listed(const Names& names) {
+template <class Things, class Name>
+std::string listed(const Things& things, Name name_of_thing) {
   std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : ", ") + std::string(name);
+  for (const auto& thing : things) {
+    text += (text.empty() ? "" : ", ") + std::string(std::invoke(name_of_thing, thing));
+  }
   return text.empty() ? "none" : text;
 }
 
@@ -479,14 +481,14 @@ std::unique_ptr<Capture> Methods::capture(const Json& json) {
   const auto& ports = bridge_.config().ports;
   if (port && !ports.contains(*port)) {
     throw UsageError("capture: there is no port \"" + *port + "\"; choose of " +
-                     listed(std::views::keys(ports)));
+                     listed(ports, [](const auto& entry) { return entry.first; }));
   }
   std::optional<DropReason> wanted;
   if (reason) {
     const auto place = std::ranges::find(kDropReasons, *reason, &DropReasonText::name);
     if (place == kDropReasons.end()) {
       throw UsageError("capture: there is no reason \"" + *reason + "\"; choose of " +
-                       listed(std::views::transform(kDropReasons, &DropReasonText::name)));
+                       listed(kDropReasons, &DropReasonText::name));
     }
     wanted = static_cast<DropReason>(place - kDropReasons.begin());
   }
