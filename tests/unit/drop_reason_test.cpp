@@ -51,11 +51,13 @@ TEST(DropReasons, AreEachExercisedByATest) {
     if (path.extension() != ".cpp" || path.filename() == "drop_reason_test.cpp") continue;
     tests += text_of(path);
   }
+  const std::string corpus = text_of(BULKHEAD_SOURCE_DIR "/tests/corpus/cases.txt");
   ASSERT_GT(tests.size(), 10'000u) << "the sources are not where they were at build time";
   for (const DropReasonText& reason : kDropReasons) {
     const std::string use = "D::" + std::string(reason.name);
     const std::string long_use = "DropReason::" + std::string(reason.name);
-    EXPECT_TRUE(uses(tests, use) || uses(tests, long_use)) << reason.name;
+    const std::string verdict = " | " + std::string(reason.name);
+    EXPECT_TRUE(uses(tests, use) || uses(tests, long_use) || uses(corpus, verdict)) << reason.name;
   }
 }
 
