@@ -134,10 +134,12 @@ void show_stats(std::ostream& out, const Json& stats) {
 void show_text(std::ostream& out, const Json& text) { out << text.get<std::string>(); }
 
 void show_explanation(std::ostream& out, const Json& explanation) {
+  Table table({"", "CHECK", "DETAIL"});
   for (const Json& check : explanation["checks"]) {
-    out << fmt::format("{}  {:<30}{}\n", check["passed"].get<bool>() ? "pass" : "FAIL",
-                       text_of(check["check"]), text_of(check["detail"]));
+    table.add({check["passed"].get<bool>() ? "pass" : "FAIL", text_of(check["check"]),
+               text_of(check["detail"])});
   }
+  table.print(out);
   out << "verdict: " << text_of(explanation["verdict"]);
   if (!explanation["reason"].is_null()) out << ", " << text_of(explanation["reason"]);
   if (!explanation["ports"].empty()) out << " to " << join(explanation["ports"]);

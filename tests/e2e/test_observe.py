@@ -221,6 +221,20 @@ def test_capture_filters_and_counts(lab, wires):
         "reason=not_addressee side=egress from=vm1"] * 3
 
 
+def test_capture_accounts_for_every_drop(lab):
+    """In a flood that no client could follow: drops = captured + lost, to the frame."""
+    vm1 = lab.guests["vm1"]
+    before = lab.drops("vm1").get("spoofed_mac", 0)
+    capture = Capture(lab, "--reason", "spoofed_mac")
+    vm1.flood(lab.guests["vm2"].mac, "--seconds", "1", src_mac=new_mac())
+    lab.ledger()
+    time.sleep(1.0)
+    frames, said = capture.stop()
+    captured, lost = map(int, re.search(r"(\d+) frames captured, (\d+) lost", said).groups())
+    assert captured == len(frames)
+    assert captured + lost == lab.drops("vm1")["spoofed_mac"] - before
+
+
 def test_capture_to_a_pipe(lab, wires):
     """-w - writes to standard output, frame by frame; it ends when the reader has gone."""
     process = lab.spawn([BUILD / "bulkhead", "--socket", lab.socket_path, "capture", "-w", "-"],
