@@ -354,7 +354,7 @@ template <class Trace>
 }
 
 [[nodiscard]] inline Budget budget_of(const Parsed& frame) {
-  switch (frame.message) {
+  switch (frame.flaw == Flaw::none ? frame.message : Message::data) {
     case Message::arp_request:
     case Message::arp_probe:
     case Message::arp_announcement:
@@ -570,7 +570,8 @@ Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& fra
   const bool shared = bound != nullptr && bound->kind == EntryKind::shared;
   Fdb::Judgement taught;
   // A bound or static address on its own port is known already.
-  if (shared || (port.learns && bound == nullptr)) {
+  const bool sound = !shadow || (!frame.source.is_group() && !frame.source.is_zero());
+  if (sound && (shared || (port.learns && bound == nullptr))) {
     taught = memory.fdb.judge(snapshot, from, frame.source, shared, now_ms);
     if (!trace(Check::learning, taught.change != Fdb::Change::refuse)) {
       return detail::drop(taught.reason);

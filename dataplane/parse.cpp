@@ -149,8 +149,8 @@ void parse_arp(const Reader& reader, Parsed& parsed) {
 }
 
 // RFC 951, RFC 2131 section 2: op, htype, hlen, ..., chaddr at 28.
-void parse_dhcp(const Reader& reader, std::uint32_t at, Parsed& parsed) {
-  const bool has_client = reader.holds(at + 34) && reader.u8(at + 1) == 1 && reader.u8(at + 2) == 6;
+void parse_dhcp(const Reader& reader, std::uint32_t at, std::uint32_t end, Parsed& parsed) {
+  const bool has_client = at + 34 <= end && reader.holds(at + 34) && reader.u8(at + 1) == 1 && reader.u8(at + 2) == 6;
   if (has_client) {
     parsed.claimed = reader.mac(at + 28);
     parsed.has_claimed = true;
@@ -158,23 +158,25 @@ void parse_dhcp(const Reader& reader, std::uint32_t at, Parsed& parsed) {
 }
 
 /// UDP ports that say something; at `at` is the UDP header, which is there.
-void parse_udp(const Reader& reader, std::uint32_t at, bool is_v4, Parsed& parsed) {
+void parse_udp(const Reader& reader, std::uint32_t at, std::uint32_t end, bool is_v4,
+               Parsed& parsed) {
+  const std::uint8_t operation = end - at > 8 ? reader.u8(at + 8) : 0;
   const std::uint16_t from = reader.u16(at);
   const std::uint16_t to = reader.u16(at + 2);
   switch (to) {
     case 67:
       if (!is_v4) break;
       // Servers answer relays at the clients' end of it: BOOTREPLY is a server's wherever it goes.
-      parsed.message = reader.u8(at + 8) == 2 ? Message::dhcp_server : Message::dhcp_client;
-      parse_dhcp(reader, at + 8, parsed);
-      parsed.dhcp_from_nowhere = from == 68 && reader.u8(at + 8) == 1 &&
+      parsed.message = operation == 2 ? Message::dhcp_server : Message::dhcp_client;
+      parse_dhcp(reader, at + 8, end, parsed);
+      parsed.dhcp_from_nowhere = from == 68 && operation == 1 &&
                                  parsed.destination.is_broadcast() &&
                                  parsed.receiver.is_v4_limited_broadcast();
       break;
     case 68:
       if (!is_v4) break;
       parsed.message = Message::dhcp_server;
-      parse_dhcp(reader, at + 8, parsed);
+      parse_dhcp(reader, at + 8, end, parsed);
       break;
     case 546:
       if (!is_v4) parsed.message = Message::dhcpv6_server;
@@ -279,7 +281,7 @@ void parse_ipv4(const Reader& reader, Parsed& parsed) {
   }
   switch (protocol) {
     case kUdp:
-      parse_udp(reader, at, true, parsed);
+      parse_udp(reader, at, kAt + total, true, parsed);
       if ((fragment & 0x2000) != 0) parsed.dhcp_from_nowhere = false;
       break;
     case kIgmp:
@@ -523,7 +525,7 @@ void parse_ipv6(const Reader& reader, Parsed& parsed) {
   }
   switch (upper.protocol) {
     case kUdp:
-      parse_udp(reader, upper.at, false, parsed);
+      parse_udp(reader, upper.at, end, false, parsed);
       break;
     case kIcmpv6:
       parse_icmpv6(reader, upper.at, end, upper.has_extension, parsed);

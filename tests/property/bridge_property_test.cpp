@@ -14,9 +14,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <random>
 #include <sstream>
 
+#include "tests/property/draw_packet.hpp"
 #include "tests/property/reference_bridge.hpp"
 #include "tests/unit/test_bridge.hpp"
 
@@ -25,6 +25,7 @@ namespace {
 
 using reference::Flapping;
 using test::Bytes;
+using test::Dice;
 using test::put;
 using test::TestBridge;
 
@@ -32,22 +33,22 @@ constexpr std::uint32_t kHeader = 14;
 constexpr std::size_t kMacsInPlay = 10;
 constexpr std::uint64_t kSequences = 300;
 
-class Dice {
- public:
-  explicit Dice(std::uint64_t seed) : engine_(seed) {}
-  /// 0 to sides - 1
-  std::size_t roll(std::size_t sides) { return engine_() % sides; }
-  bool chance(std::size_t percent) { return roll(100) < percent; }
-  template <class T>
-  const T& pick(const std::vector<T>& from) {
-    return from[roll(from.size())];
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
-
 MacAddress mac_in_play(std::size_t i) { return {0x0200'0000'0010u + i}; }
+MacAddress shared_mac(std::size_t i) { return {0x0000'5e00'0101u + i}; }
+
+const std::vector<std::string> kAddresses4 = {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4",
+                                              "10.0.0.5", "10.0.1.1", "10.0.1.2"};
+const std::vector<std::string> kAddresses6 = {"fd00::1", "fd00::2",  "fd00::3",  "fd00::4",
+                                              "fd00::5", "fd01::1",  "fd01::2"};
+const std::vector<std::string> kLinkLocals = {"fe80::1", "fe80::2", "fe80::3", "fe80::4"};
+const std::vector<std::string> kPrefixes = {"10.0.0.0/29", "10.0.1.0/24", "10.0.0.4/31",
+                                            "fd00::/125",  "fd01::/64",   "fd00::4/127"};
+const std::vector<std::string> kRoutes = {"0.0.0.0/0", "10.0.0.0/8", "::/0", "fd01::/16"};
+
+config::InterfaceAddress address_of(const std::string& text) {
+  const bool is_v6 = text.find(':') != std::string::npos;
+  return config::parse_interface_address(text + (is_v6 ? "/64" : "/24")).value();
+}
 
 /// A configuration and its surroundings, as they are handed to both bridges.
 struct Setting {
@@ -57,18 +58,57 @@ struct Setting {
   std::vector<control::StaticEntry> statics;
 };
 
+/// Its addresses, roles and limits.
+void draw_binding(config::Port& port, Dice& dice, std::set<std::string>& taken) {
+  const auto some = [&](const std::vector<std::string>& from, std::size_t percent, auto&& use) {
+    for (int i = 0; i < 2; ++i) {
+      const std::string& text = dice.pick(from);
+      if (dice.chance(percent) && taken.insert(text).second) use(text);
+    }
+  };
+  some(kAddresses4, 60, [&](const auto& text) { port.addresses.push_back(address_of(text)); });
+  some(kAddresses6, 60, [&](const auto& text) { port.addresses.push_back(address_of(text)); });
+  some(kPrefixes, 15,
+       [&](const auto& text) { port.prefixes.push_back(*config::parse_prefix(text)); });
+  if (dice.chance(25)) port.shared_macs.push_back(shared_mac(dice.roll(2)));
+  if (dice.chance(25)) port.shared_addresses.push_back(address_of("10.0.0.6"));
+  if (dice.chance(25)) port.shared_addresses.push_back(address_of("fd00::6"));
+  if (!port.trusted && dice.chance(20)) {
+    port.routes.push_back(*config::parse_prefix(dice.pick(kRoutes)));
+  }
+  if (!port.trusted && dice.chance(25)) port.link_local = config::LinkLocal::any;
+  if (dice.chance(15)) {
+    port.link_local = config::LinkLocal::list;
+    some(kLinkLocals, 60, [&](const auto& text) { port.link_locals.push_back(address_of(text)); });
+  }
+  port.any_ip = port.addresses.empty() ? dice.chance(70) : dice.chance(10);
+  if (port.any_ip) port.addresses.clear(), port.routes.clear();
+  port.no_ip = !port.any_ip && port.addresses.empty();
+  for (const config::Role role : config::kRoles) {
+    if (dice.chance(20)) port.allow.insert(role);
+  }
+  port.enforce = port.trusted || dice.chance(85);
+  const auto draw_rate = [&](std::optional<config::Rate>& rate) {
+    if (dice.chance(10)) rate = static_cast<std::uint32_t>(dice.roll(4));
+  };
+  draw_rate(port.limit.broadcast);
+  draw_rate(port.limit.multicast);
+  draw_rate(port.limit.arp_nd);
+  draw_rate(port.limit.dhcp);
+}
+
 /// Draws everything of the ports but their names, devices and segments.
 void draw_options(Setting& setting, Dice& dice, bool limits) {
   setting.mtus.clear();
   setting.down.clear();
   setting.statics.clear();
   std::map<std::string, std::set<MacAddress>> taken;  // by segment
+  std::map<std::string, std::set<std::string>> taken_text;
   for (auto& [name, old] : setting.config.ports) {
     config::Port port;
     port.name = name;
     port.device = name;
     port.segment = old.segment;
-    port.any_ip = true;
     port.trusted = dice.chance(30);
     port.isolated = dice.chance(30);
     port.transit = port.trusted && dice.chance(40);
@@ -84,7 +124,8 @@ void draw_options(Setting& setting, Dice& dice, bool limits) {
       port.mac_max = static_cast<std::uint32_t>(1 + dice.roll(4));
     }
     if (port.learns() && !limits) port.mac_max = 1000;
-    setting.mtus[name] = dice.pick<std::uint32_t>({68, 100, 200});
+    draw_binding(port, dice, taken_text[port.segment]);
+    setting.mtus[name] = dice.pick<std::uint32_t>({90, 120, 200});
     if (dice.chance(10)) setting.down.insert(name);
     old = port;
   }
@@ -93,7 +134,19 @@ void draw_options(Setting& setting, Dice& dice, bool limits) {
     if (!port.learns() || !dice.chance(15) || !taken[port.segment].insert(mac).second) continue;
     setting.statics.push_back({mac, name});
   }
-  config::check(setting.config);
+}
+
+/// As often as it takes to draw something that the configuration would let pass.
+void draw_sound_options(Setting& setting, Dice& dice, bool limits) {
+  for (int i = 0; i < 1000; ++i) {
+    draw_options(setting, dice, limits);
+    try {
+      config::check(setting.config);
+      return;
+    } catch (const config::ConfigError& error) {
+      if (i == 999) throw;
+    }
+  }
 }
 
 Setting draw_setting(Dice& dice, bool limits) {
@@ -110,8 +163,42 @@ Setting draw_setting(Dice& dice, bool limits) {
     segment.ageing = std::chrono::seconds(1 + dice.roll(6));
     if (limits && dice.chance(50)) segment.mac_limit = static_cast<std::uint32_t>(1 + dice.roll(8));
   }
-  draw_options(setting, dice, limits);
+  draw_sound_options(setting, dice, limits);
   return setting;
+}
+
+reference::Prefix prefix_of(const config::Prefix& prefix) {
+  const long octets = prefix.is_v6 ? 16 : 4;
+  return {{prefix.bytes.begin(), prefix.bytes.begin() + octets}, prefix.length};
+}
+
+/// What of a port is its own, as the documentation of `ip` and the keys beside it has it.
+void bind(reference::Port& to, const config::Port& port) {
+  const auto own = [&](const config::InterfaceAddress& address) {
+    to.own.push_back(prefix_of(config::host_of(address)));
+    to.families.insert(address.is_v6 ? 6 : 4);
+    if (address.is_v6 || address.prefix_length > 30) return;
+    reference::Address last = to.own.back().address;
+    for (std::size_t bit = address.prefix_length; bit < 32; ++bit) {
+      last[bit / 8] = static_cast<std::uint8_t>(last[bit / 8] | 0x80u >> bit % 8);
+    }
+    to.broadcasts.push_back(last);
+  };
+  for (const auto& address : port.addresses) own(address);
+  for (const auto& address : port.shared_addresses) own(address);
+  for (const config::Prefix& prefix : port.prefixes) {
+    to.own.push_back(prefix_of(prefix));
+    to.families.insert(prefix.is_v6 ? 6 : 4);
+  }
+  for (const config::Prefix& prefix : port.routes) {
+    to.routes.push_back(prefix_of(prefix));
+    to.families.insert(prefix.is_v6 ? 6 : 4);
+  }
+  if (port.link_local != config::LinkLocal::mac) to.families.insert(6);
+  for (const auto& address : port.link_locals) own(address);
+  if (port.link_local != config::LinkLocal::list && (port.any_ip || to.families.contains(6))) {
+    for (const MacAddress mac : port.macs) own(config::link_local_of(mac));
+  }
 }
 
 reference::World world_of(const Setting& setting) {
@@ -124,6 +211,17 @@ reference::World world_of(const Setting& setting) {
     reference::Port& to = world.ports[name];
     to.segment = port.segment;
     for (const MacAddress mac : port.macs) to.macs.insert(mac.value);
+    for (const MacAddress mac : port.shared_macs) to.shared_macs.insert(mac.value);
+    bind(to, port);
+    to.any_ip = port.any_ip;
+    to.any_link_local = port.link_local == config::LinkLocal::any;
+    for (const config::Role role : port.allow) to.allow.insert(config::to_text(role));
+    const config::Limit limit = port.limits();
+    if (limit.broadcast) to.limit["broadcast"] = *limit.broadcast;
+    if (limit.multicast) to.limit["multicast"] = *limit.multicast;
+    if (limit.arp_nd) to.limit["arp_nd"] = *limit.arp_nd;
+    if (limit.dhcp) to.limit["dhcp"] = *limit.dhcp;
+    to.enforce = port.enforce;
     to.trusted = port.trusted;
     to.isolated = port.isolated;
     to.transit = port.transit;
@@ -158,6 +256,46 @@ struct Sent {
 /// The last four bytes tell frames apart, if there is room for them.
 bool is_tagged(const Sent& sent) { return sent.bytes.size() >= kHeader + 4; }
 
+/// An address that the port may have, as far as it has one.
+Bytes draw_address(const config::Port& port, bool is_v6, Dice& dice, bool own) {
+  std::vector<config::InterfaceAddress> from;
+  const auto consider = [&](const std::vector<config::InterfaceAddress>& list) {
+    for (const auto& address : list) {
+      if (address.is_v6 == is_v6) from.push_back(address);
+    }
+  };
+  if (own) {
+    consider(port.addresses);
+    consider(port.shared_addresses);
+    consider(port.link_locals);
+    if (is_v6 && !port.macs.empty()) from.push_back(config::link_local_of(port.macs.front()));
+    if (is_v6 && port.link_local == config::LinkLocal::any) {
+      from.push_back(address_of("fe80::" + std::to_string(10 + dice.roll(25))));
+    }
+  }
+  if (from.empty()) {
+    from.push_back(address_of(dice.pick(is_v6 ? kAddresses6 : kAddresses4)));
+    from.push_back(address_of(is_v6 ? "fd00::6" : "10.0.0.6"));
+    if (is_v6) {
+      from.push_back(address_of(dice.pick(kLinkLocals)));
+      from.push_back(config::link_local_of(mac_in_play(dice.roll(kMacsInPlay))));
+      from.push_back(address_of("fe80::" + std::to_string(10 + dice.roll(25))));
+    }
+  }
+  const config::InterfaceAddress& address = dice.pick(from);
+  return {address.bytes.begin(), address.bytes.begin() + (is_v6 ? 16 : 4)};
+}
+
+/// An address of a port that a frame to `mac` would reach, if somebody has it bound.
+Bytes draw_target(const Setting& setting, MacAddress mac, bool is_v6, Dice& dice) {
+  for (const auto& [name, port] : setting.config.ports) {
+    if (std::ranges::find(port.macs, mac) != port.macs.end() && dice.chance(75)) {
+      return draw_address(port, is_v6, dice, true);
+    }
+  }
+  return draw_address({}, is_v6, dice, false);
+}
+
 Sent draw_frame(const Setting& setting, Dice& dice, std::uint32_t number) {
   Sent sent;
   auto port = setting.config.ports.begin();
@@ -166,11 +304,15 @@ Sent draw_frame(const Setting& setting, Dice& dice, std::uint32_t number) {
 
   MacAddress source = mac_in_play(dice.roll(kMacsInPlay));
   if (!port->second.macs.empty() && dice.chance(80)) source = dice.pick(port->second.macs);
+  if (!port->second.shared_macs.empty() && dice.chance(20)) {
+    source = port->second.shared_macs.front();
+  }
   if (dice.chance(2)) source = dice.pick<MacAddress>({{0}, test::mac('*'), test::mac('+')});
   MacAddress destination = mac_in_play(dice.roll(kMacsInPlay + 1));
   while (destination == source && !dice.chance(10))
     destination = mac_in_play(dice.roll(kMacsInPlay));
   if (dice.chance(15)) destination = dice.pick<MacAddress>({test::mac('*'), test::mac('+')});
+  if (dice.chance(5)) destination = shared_mac(dice.roll(2));
   if (dice.chance(4)) {
     destination = {dice.pick<std::uint64_t>({0x0180'c200'0000, 0x0180'c200'002f, 0x0180'c200'0030,
                                              0x0100'0ccc'cccc, 0x0100'0ccc'cccd})};
@@ -179,14 +321,24 @@ Sent draw_frame(const Setting& setting, Dice& dice, std::uint32_t number) {
       {0x0800, 0x0800, 0x0800, 0x0800, 0x0800, 0x0806, 0x86dd, 0x0800, 0x86dd,
        dice.pick<std::uint16_t>({0x8100, 0x88a8, 0x9100, 46, 0x88cc, 0x8035})});
 
-  if (dice.chance(4)) {
+  if (dice.chance(75)) {
+    const test::Cast cast{destination,
+                          source,
+                          mac_in_play(dice.roll(kMacsInPlay)),
+                          draw_address(port->second, false, dice, true),
+                          draw_target(setting, destination, false, dice),
+                          draw_address(port->second, true, dice, true),
+                          draw_target(setting, destination, true, dice)};
+    sent.bytes = test::draw_packet(cast, dice);
+    sent.bytes.resize(sent.bytes.size() + 4);  // for the number
+  } else if (dice.chance(10)) {
     sent.bytes = test::qemu_announcement(source);
     if (dice.chance(30)) {
       std::uint8_t& byte = sent.bytes[dice.roll(42)];
       byte = static_cast<std::uint8_t>(byte ^ 1u << dice.roll(8));
     }
   } else {
-    const auto mtu = dice.pick<std::size_t>({68, 100, 200});
+    const auto mtu = dice.pick<std::size_t>({90, 120, 200});
     std::size_t length = 18 + dice.roll(60);
     if (dice.chance(20)) length = mtu + kHeader - 1 + dice.roll(3);
     if (dice.chance(3)) length = dice.roll(18);
@@ -212,7 +364,19 @@ std::string to_text(const Setting& setting) {
     for (const reference::Mac mac : port.macs) text << ' ' << mac;
     text << std::dec << (port.trusted ? " trusted" : "") << (port.isolated ? " isolated" : "")
          << (port.transit ? " transit" : "") << (port.unknown ? " unknown" : "")
-         << (port.up ? "" : " down") << " mac_max " << port.mac_max << " mtu " << port.mtu << '\n';
+         << (port.up ? "" : " down") << (port.any_ip ? " any_ip" : "")
+         << (port.enforce ? "" : " shadow") << (port.any_link_local ? " any_link_local" : "");
+    for (const reference::Mac mac : port.shared_macs) text << " shared " << std::hex << mac;
+    const auto show = [&](const char* what, const reference::Prefix& prefix) {
+      text << ' ' << what << ' ' << std::hex;
+      for (const int octet : prefix.address) text << octet / 16 << octet % 16;
+      text << std::dec << '/' << prefix.bits;
+    };
+    for (const reference::Prefix& prefix : port.own) show("own", prefix);
+    for (const reference::Prefix& prefix : port.routes) show("route", prefix);
+    for (const std::string& role : port.allow) text << ' ' << role;
+    for (const auto& [what, rate] : port.limit) text << ' ' << what << '=' << rate;
+    text << std::dec << " mac_max " << port.mac_max << " mtu " << port.mtu << '\n';
   }
   for (const auto& [place, port] : world.statics) {
     text << "static " << place.first << ' ' << std::hex << place.second << std::dec << " on "
@@ -226,7 +390,7 @@ std::string to_text(const Sent& sent) {
   text << "from " << sent.from << ' ' << sent.bytes.size() << " bytes";
   if (sent.split != SIZE_MAX) text << " split at " << sent.split;
   text << std::hex;
-  for (std::size_t i = 0; i < sent.bytes.size() && i < 42; ++i) {
+  for (std::size_t i = 0; i < sent.bytes.size(); ++i) {
     text << (i == 6 || i == 12 || i == 14 ? " " : "") << sent.bytes[i] / 16 << sent.bytes[i] % 16;
   }
   return text.str();
@@ -254,6 +418,7 @@ Counts counts_of(TestBridge& bridge) {
     for (std::size_t i = 0; i < kDropReasonCount; ++i) {
       set(" dropped ", kDropReasons[i].name, of.dropped[i]);
       set(" refused ", kDropReasons[i].name, of.refused[i]);
+      set(" shadowed ", kDropReasons[i].name, of.shadowed[i]);
     }
   }
   return counts;
@@ -268,6 +433,7 @@ void count(Counts& counts, const Sent& sent, const reference::Result& result) {
     return;
   }
   ++counts[sent.from + (result.flooded ? " flooded" : " unicast")];
+  if (!result.shadow.empty()) ++counts[sent.from + " shadowed " + result.shadow];
   for (const std::string& to : result.delivered) {
     ++counts[to + " offered"];
     ++counts[to + " sent"];
@@ -293,14 +459,17 @@ std::string theorem_fault(const reference::Bridge& bridge, const Sent& sent, con
   const reference::Mac source = mac_at(6);
   const reference::Mac destination = mac_at(0);
   if (!bridge.reaches(sent.from, to)) return "out of reach";
-  if (!p.trusted && !p.macs.empty() && !p.macs.contains(source)) return "source not in the list";
+  const auto has = [](const reference::Port& port, reference::Mac mac) {
+    return port.macs.contains(mac) || port.shared_macs.contains(mac);
+  };
+  if (!p.trusted && p.enforce && !p.macs.empty() && !has(p, source)) return "source not in the list";
   for (const auto& [name, other] : bridge.world().ports) {
     if (name != sent.from && other.segment == p.segment && other.macs.contains(source)) {
       return "source bound to " + name;
     }
   }
   const bool is_group = ((destination >> 40) & 1) != 0;
-  if (q.trusted || is_group || q.macs.contains(destination)) return "";
+  if (q.trusted || is_group || has(q, destination)) return "";
   if (!q.macs.empty()) return "destination not in the list";
   if (owner == to || (owner.empty() && q.unknown)) return "";
   return "destination not learned there";
@@ -327,7 +496,7 @@ class Sequence {
       if (what < 12) {
         pass_time();
       } else if (what < 15) {
-        draw_options(setting_, dice_, by_the_second_);
+        draw_sound_options(setting_, dice_, by_the_second_);
         put_in_force(setting_, bridge_);
         reference_.change(world_of(setting_));
         second();
@@ -456,6 +625,7 @@ class Sequence {
   static void note(std::map<std::string, std::uint64_t>& seen, const reference::Result& result) {
     ++seen["frames"];
     if (!result.reason.empty()) ++seen[result.reason];
+    if (!result.shadow.empty()) ++seen["shadow " + result.shadow];
     if (result.reason.empty()) ++seen[result.flooded ? "flooded" : "unicast"];
     seen["deliveries"] += result.delivered.size();
     for (const auto& [to, reason] : result.refused) ++seen["egress " + reason];

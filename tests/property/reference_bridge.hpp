@@ -1,5 +1,4 @@
-// The reference: what docs/ISOLATION.md says of a frame, as far as addresses of Ethernet go, in the
-// slowest and plainest way. Written from that text and not from the dataplane, of which it includes
+// The reference: what docs/ISOLATION.md says of a frame, in the slowest and plainest way. Written from that text and not from the dataplane, of which it includes
 // nothing; names are strings, tables are maps, time has 64 bits.
 //
 // Time: the caller says with second_passed() when a second ends; it tells nothing of ageing, which
@@ -17,9 +16,26 @@ namespace bulkhead::reference {
 
 using Mac = std::uint64_t;  // the first octet is the most significant of six
 
+using Address = std::vector<std::uint8_t>;  // four or sixteen octets
+
+struct Prefix {
+  Address address;
+  std::size_t bits = 0;
+};
+
 struct Port {
   std::string segment;
   std::set<Mac> macs;  // bound; none: the port learns
+  std::set<Mac> shared_macs;
+  bool any_ip = false;
+  std::set<int> families;          // 4 and 6, as far as its binding has addresses of it
+  std::vector<Prefix> own;         // addresses, prefixes, shared and link-local addresses
+  std::vector<Prefix> routes;
+  std::vector<Address> broadcasts;  // of its subnets
+  bool any_link_local = false;
+  std::set<std::string> allow;
+  std::map<std::string, std::uint64_t> limit;  // frames a second; none: no limit
+  bool enforce = true;
   bool trusted = false;
   bool isolated = false;
   bool transit = false;
@@ -46,6 +62,7 @@ struct Result {
   bool flooded = false;                        // else it had one port to go to, if not dropped
   std::set<std::string> delivered;             // ports that got it
   std::map<std::string, std::string> refused;  // ports that would have got it, and why not
+  std::string shadow;  // why it would have been dropped, were its port enforced
 };
 
 /// When the moves of an address may or may not have been forgotten, a caller who cannot know says
@@ -79,18 +96,54 @@ class Bridge {
   [[nodiscard]] bool reaches(const std::string& from, const std::string& to) const;
 
  private:
-  struct Header;
+  struct Packet;
+  struct Bucket {
+    std::uint64_t thousandths = 0;
+    std::uint64_t at_ms = 0;
+  };
 
-  [[nodiscard]] std::string ingress_fault(const std::string& from, const Header& header) const;
+  using Names = std::set<std::string>;
+
+  [[nodiscard]] Names owners_of(const std::string& segment, const Address& address) const;
+  [[nodiscard]] Names holders_of(const std::string& segment, const Address& address) const;
+  [[nodiscard]] bool speaks(const std::string& port, int family) const;
+  [[nodiscard]] bool is_others(const std::string& port, const Address& address) const;
+  [[nodiscard]] bool may_claim(const std::string& port, const Address& address) const;
+  [[nodiscard]] bool may_send_from(const std::string& port, const Address& address) const;
+  [[nodiscard]] bool is_own_mac(const std::string& port, const Packet& packet) const;
+
+  [[nodiscard]] std::string ingress_fault(const std::string& from, const Packet& packet) const;
+  [[nodiscard]] std::string guest_fault(const std::string& from, const Packet& packet) const;
+  [[nodiscard]] std::string arp_fault(const std::string& from, const Packet& packet) const;
+  [[nodiscard]] std::string ipv4_fault(const std::string& from, const Packet& packet) const;
+  [[nodiscard]] std::string ipv6_fault(const std::string& from, const Packet& packet) const;
+  [[nodiscard]] std::string role_fault(const std::string& from, const Packet& packet) const;
+  [[nodiscard]] bool breaks_law_4(const std::string& from, const Packet& packet) const;
   [[nodiscard]] std::string learning_fault(const std::string& from, Mac source,
                                            Flapping flapping) const;
-  [[nodiscard]] std::string egress_fault(const std::string& to, const Header& header) const;
+  [[nodiscard]] std::string egress_fault(const std::string& to, const Packet& packet) const;
+  [[nodiscard]] bool egress_covers(const std::string& to, const Packet& packet) const;
   [[nodiscard]] std::string binder_of(const std::string& segment, Mac mac) const;
+  [[nodiscard]] bool is_shared(const std::string& segment, Mac mac) const;
+
+  [[nodiscard]] Names up_and(const std::string& from, bool (*wanted)(const Port&)) const;
+  void send_to_mac(const std::string& from, Mac mac, Result& result, Names& candidates) const;
+  void send_to_group(const std::string& from, const Packet& packet, Result& result,
+                     Names& candidates) const;
+  void ask(const std::string& from, const Address& address, Result& result,
+           Names& candidates) const;
+
+  [[nodiscard]] bool has_token(const std::string& from, const std::string& budget,
+                               std::uint64_t now_ms) const;
+  void spend(const std::string& from, const std::string& budget, std::uint64_t now_ms);
+  void claim(const std::string& from, const Address& address);
   void learn(const std::string& from, Mac source, std::uint64_t now_ms);
 
   World world_;
   std::map<Place, Entry> table_;
   std::map<Place, std::vector<std::uint64_t>> moves_;  // when
+  std::map<std::string, std::set<Address>> claims_;    // link-local addresses, by port
+  std::map<std::pair<std::string, std::string>, Bucket> buckets_;
   std::uint64_t second_began_ms_ = 0;
 };
 
