@@ -61,7 +61,8 @@ def quiet_host(arena):
         wire.close()
 
 
-ROADS = ["route", "the port's MAC", "the host's MAC", "another port's MAC", "broadcast", "multicast"]
+ROADS = ["route", "the port's MAC", "the host's MAC", "another port's MAC", "broadcast",
+         "multicast"]
 
 
 @pytest.mark.parametrize("family", [4, 6])

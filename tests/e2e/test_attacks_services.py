@@ -6,7 +6,8 @@ import time
 
 import pytest
 from scapy.layers.dhcp import BOOTP, DHCP
-from scapy.layers.dhcp6 import DHCP6_Advertise, DHCP6_Reply, DHCP6OptClientId, DUID_LL
+from scapy.layers.dhcp6 import (DHCP6_Advertise, DHCP6_Reply, DHCP6_Solicit, DHCP6OptClientId,
+                                DHCP6OptIA_NA, DUID_LL)
 from scapy.layers.hsrp import HSRP
 from scapy.layers.inet import ICMP, IP, UDP, IPOption_LSRR
 from scapy.layers.inet6 import (HAO, Pad1, ICMPv6EchoRequest, ICMPv6MLQuery, ICMPv6ND_NA,
@@ -405,3 +406,23 @@ def test_one_frame(arena, kind):
     for thing in (wire, *(ear.wire for ear in ears)):
         thing.close()
     assert heard[0] if arena.on_bridge else not any(heard), "void" if arena.on_bridge else heard
+
+
+def test_dhcpv6_client(arena, cast):
+    """A DHCPv6 client's solicitation reaches the server behind the uplink, not the rogue, and the
+    answer comes back. (The client is a frame: Debian has none that asks and stops.)"""
+    kali3, kali4, kali5 = cast
+    servers = {guest: dnsmasq(guest, f"fd50::{number}00", f"fd50::{number}ff,64")
+               for guest, number in ((kali4, 4), (arena.guests["uplink"], 1))}
+    request = bytes(Ether(src=kali3.mac, dst="33:33:00:01:00:02")
+                    / IPv6(src=kali3.link_local, dst="ff02::1:2") / UDP(sport=546, dport=547)
+                    / DHCP6_Solicit(trid=0x123456)
+                    / DHCP6OptClientId(duid=DUID_LL(lladdr=kali3.mac)) / DHCP6OptIA_NA(iaid=7))
+    ear, wire = Ear(kali3), kali3.wire()
+    wire.send(request)
+    time.sleep(0.5)
+    answers = {seen.src for seen in ear.heard() if b"\x02\x12\x34\x56" in seen.data[62:66]}
+    expected = {arena.guests["uplink"].mac} | ({kali4.mac} if arena.on_bridge else set())
+    assert answers == expected
+    for process, _ in servers.values():
+        end(process)
