@@ -102,8 +102,7 @@ void Bridge::release_leftovers() {
 std::optional<std::string> Bridge::objection(const config::Port& port, const Link& link) const {
   const std::string device = "device " + link.name;
   if (!link.is_ethernet) return device + " is no Ethernet device; choose another";
-  if (link.name.starts_with("bhc") && link.kind == "veth" &&
-      link.mtu == ConduitDevice::kMtu) {
+  if (link.name.starts_with("bhc") && link.kind == "veth" && link.mtu == ConduitDevice::kMtu) {
     return device + " is a conduit of bulkhead itself; choose another";
   }
   if (link.kind == "bridge" || link.kind == "openvswitch") {
@@ -143,8 +142,8 @@ void Bridge::take_device(const config::Port& port, Attached& attached, const Lin
   try {
     engine_->guard().attach(link.ifindex);
     if (link.up && !was_guarded) {
-      spdlog::warn("port {}: device {} was up before it was attached: exposed until now",
-                   port.name, link.name);
+      spdlog::warn("port {}: device {} was up before it was attached: exposed until now", port.name,
+                   link.name);
     }
     if (link.kind != "veth" && link.kind != "tun") {
       attached.promiscuous = make_promiscuous(link.ifindex);
@@ -195,7 +194,8 @@ PortIndex Bridge::new_index() {
 }
 
 void Bridge::number_segments(const config::Config& config) {
-  std::erase_if(segments_, [&](const auto& entry) { return !config.segments.contains(entry.first); });
+  std::erase_if(segments_,
+                [&](const auto& entry) { return !config.segments.contains(entry.first); });
   for (const auto& [name, segment] : config.segments) {
     if (segments_.contains(name)) continue;
     SegmentIndex number = 0;
@@ -311,7 +311,8 @@ void Bridge::set_state(const std::string& name, Attached& attached, PortState st
       break;
     case PortState::down:
       if (attached.link.up) break;  // on its way up
-      spdlog::warn("port {}: device {} is down; set it up: ip link set {} up", name, device, device);
+      spdlog::warn("port {}: device {} is down; set it up: ip link set {} up", name, device,
+                   device);
       break;
     case PortState::waiting:
       spdlog::warn("port {}: device {} has gone; waiting for it", name, device);
@@ -440,11 +441,11 @@ void Bridge::add_static(MacAddress mac, const std::string& port_name) {
   const std::string what = "address " + config::to_text(mac);
   if (!port.learns()) {
     throw config::ConfigError(what + ": port " + port_name +
-                              " has a MAC list; add it there: port set " + port_name + " --mac ...");
+                              " has a MAC list; add it there: port set " + port_name +
+                              " --mac ...");
   }
   for (const auto& [name, other] : config_.ports) {
-    if (other.segment == port.segment &&
-        std::ranges::find(other.macs, mac) != other.macs.end()) {
+    if (other.segment == port.segment && std::ranges::find(other.macs, mac) != other.macs.end()) {
       throw config::ConfigError(what + " is bound to port " + name + " of the same segment");
     }
   }

@@ -91,11 +91,11 @@ class Bridge {
     PortIndex index = kNoPort;
     PortState state = PortState::waiting;
     std::string why_waiting;
-    Link link;           // unless waiting
-    int lock = -1;       // of the device, unless waiting
+    Link link;      // unless waiting
+    int lock = -1;  // of the device, unless waiting
     int promiscuous = -1;
     std::unique_ptr<TransmitSocket> socket;  // if up
-    std::uint64_t lost_mark = 0;  // what had been handed over at the last look
+    std::uint64_t lost_mark = 0;             // what had been handed over at the last look
   };
 
   /// Why the device cannot be this port's; nothing if it can.

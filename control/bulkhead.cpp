@@ -79,8 +79,8 @@ class Commands {
     CLI::App* stats = simple(app, "stats", "counters and drop reasons, with the ledger", "stats",
                              control::show_stats);
     stats->add_option("name", texts_["stats.name"], "this port only");
-    CLI::App* monitor = simple(app, "monitor", "events as they happen, one a line", "monitor",
-                               nullptr);
+    CLI::App* monitor =
+        simple(app, "monitor", "events as they happen, one a line", "monitor", nullptr);
     monitor->add_option("kinds", kinds_, "fdb, port, drop; all if none is given");
     CLI::App* explain = simple(app, "explain", "what would happen to a frame, check by check",
                                "explain", control::show_explanation);
@@ -135,8 +135,8 @@ class Commands {
     CLI::App* set = simple(*port, "set", "change a port", "port.set", control::show_port_state);
     set->add_option("name", texts_["port.set.name"])->required();
     set_options_.add_to(set);
-    CLI::App* del = simple(*port, "del", "delete a port; its device is the host's again",
-                           "port.del", nullptr);
+    CLI::App* del =
+        simple(*port, "del", "delete a port; its device is the host's again", "port.del", nullptr);
     del->add_option("name", texts_["port.del.name"])->required();
     CLI::App* show = simple(*port, "show", "the ports", "port.show", control::show_ports);
     show->add_option("name", texts_["port.show.name"], "this port only");
@@ -144,8 +144,8 @@ class Commands {
 
   void add_fdb(CLI::App& app) {
     CLI::App* fdb = app.add_subcommand("fdb", "the MAC table")->require_subcommand(1);
-    CLI::App* show = simple(*fdb, "show", "bound, static and learned addresses", "fdb.show",
-                            control::show_fdb);
+    CLI::App* show =
+        simple(*fdb, "show", "bound, static and learned addresses", "fdb.show", control::show_fdb);
     show->add_option("--port", texts_["fdb.show.port"]);
     show->add_option("--segment", texts_["fdb.show.segment"]);
     CLI::App* add = simple(*fdb, "add", "a static address", "fdb.add", nullptr);

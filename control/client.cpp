@@ -31,8 +31,8 @@ Client::~Client() { ::close(fd_); }
 
 nlohmann::json Client::call(const std::string& method, const nlohmann::json& parameters) {
   const std::string line =
-      nlohmann::json{{"jsonrpc", "2.0"}, {"method", method}, {"params", parameters}, {"id", 1}}.dump(
-          -1, ' ', false, nlohmann::json::error_handler_t::replace) +
+      nlohmann::json{{"jsonrpc", "2.0"}, {"method", method}, {"params", parameters}, {"id", 1}}
+          .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
       "\n";
   for (std::size_t sent = 0; sent < line.size();) {
     const ssize_t count = ::send(fd_, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);

@@ -19,8 +19,8 @@ PortPolicy policy_of(const config::Config& config, const config::Port& port, con
   policy.unknown = port.unknown.value_or(port.trusted);
   policy.backend = site.backend;
   policy.segment = segment;
-  policy.mac_max = port.mac_max.value_or(
-      port.trusted ? config.segments.at(port.segment).mac_limit : kGuestMacsMax);
+  policy.mac_max = port.mac_max.value_or(port.trusted ? config.segments.at(port.segment).mac_limit
+                                                      : kGuestMacsMax);
   policy.frame_bytes_max = site.mtu + kEthernetHeader;
   return policy;
 }
@@ -50,7 +50,8 @@ ReachSet reach_of(const config::Config& config, const std::map<std::string, Site
 void bind(Snapshot& snapshot, MacAddress mac, SegmentIndex segment, PortIndex port,
           EntryKind kind) {
   MacTable::Entry* entry = snapshot.bound.insert(mac, segment);
-  if (entry == nullptr) throw config::ConfigError("too many bound addresses: the MAC table is full");
+  if (entry == nullptr)
+    throw config::ConfigError("too many bound addresses: the MAC table is full");
   entry->port = port;
   entry->kind = kind;
 }
@@ -84,8 +85,8 @@ std::unique_ptr<Snapshot> compile(const config::Config& config,
     const Site& site = sites.at(name);
     const SegmentIndex segment = segments.at(port.segment);
     PortPolicy policy = policy_of(config, port, site, segment);
-    const auto [place, is_new] = reach_sets.try_emplace(
-        class_of(port), static_cast<std::uint16_t>(snapshot->reach.size()));
+    const auto [place, is_new] =
+        reach_sets.try_emplace(class_of(port), static_cast<std::uint16_t>(snapshot->reach.size()));
     if (is_new) snapshot->reach.push_back(reach_of(config, sites, port));
     policy.reach = place->second;
     policy.mac_first = static_cast<std::uint32_t>(snapshot->macs.size());

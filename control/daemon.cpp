@@ -62,8 +62,8 @@ Daemon::Daemon(const config::Config& config)
       worker_(context_, ::dup(bridge_.engine().event_fd())),
       signals_(context_, SIGTERM, SIGINT, SIGHUP),
       timer_(context_) {
-  socket_ = std::make_unique<ControlSocket>(
-      context_, config.socket, methods_, [this](bool watched) {
+  socket_ =
+      std::make_unique<ControlSocket>(context_, config.socket, methods_, [this](bool watched) {
         WatchDrops command(watched ? DropReporter::kWatched : DropReporter::kQuiet);
         bridge_.engine().call(command);
       });

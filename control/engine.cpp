@@ -27,7 +27,8 @@ Engine::Engine(std::unique_ptr<Snapshot> first, HashKey key, std::size_t fdb_ent
   conduit_device_.connect(receive_socket_);
   worker_ = std::make_unique<Worker>(umem_.pool(), std::vector<Backend*>{&conduit_}, mailbox_,
                                      snapshot_.get(), fdb_.get());
-  loop_ = std::make_unique<PollLoop>(*worker_, mailbox_, std::vector{receive_socket_.fd()}, options);
+  loop_ =
+      std::make_unique<PollLoop>(*worker_, mailbox_, std::vector{receive_socket_.fd()}, options);
 }
 
 Engine::~Engine() { loop_.reset(); }

@@ -130,12 +130,12 @@ Methods::Methods(Bridge& bridge, std::function<void()> reload)
     : bridge_(bridge),
       reload_(std::move(reload)),
       methods_{
-          {"status", &Methods::status},     {"port.add", &Methods::port_add},
-          {"port.set", &Methods::port_set}, {"port.del", &Methods::port_del},
+          {"status", &Methods::status},       {"port.add", &Methods::port_add},
+          {"port.set", &Methods::port_set},   {"port.del", &Methods::port_del},
           {"port.show", &Methods::port_show}, {"fdb.show", &Methods::fdb_show},
-          {"fdb.add", &Methods::fdb_add},   {"fdb.del", &Methods::fdb_del},
+          {"fdb.add", &Methods::fdb_add},     {"fdb.del", &Methods::fdb_del},
           {"fdb.flush", &Methods::fdb_flush}, {"stats", &Methods::stats},
-          {"explain", &Methods::explain},   {"reload", &Methods::reload},
+          {"explain", &Methods::explain},     {"reload", &Methods::reload},
       } {}
 
 Json Methods::call(const std::string& method, const Json& parameters) {

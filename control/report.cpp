@@ -23,7 +23,8 @@ class Table {
     }
     for (const auto& row : rows_) {
       std::string line;
-      for (std::size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
+      for (std::size_t i = 0; i < row.size(); ++i)
+        line += fmt::format("{:<{}}  ", row[i], widths[i]);
       line.erase(line.find_last_not_of(' ') + 1);
       out << line << '\n';
     }

@@ -104,9 +104,9 @@ RpcRequest parse_request(std::string_view line) {
   if (request.wants_answer) request.id = json["id"];
   if (!json.is_object() || json.value("jsonrpc", Json()) != "2.0" ||
       !json.value("method", Json()).is_string()) {
-    request.refusal = dump(
-        error_json(RpcError::invalid_request,
-                   "the request is no JSON-RPC 2.0: it needs jsonrpc and method", request.id));
+    request.refusal =
+        dump(error_json(RpcError::invalid_request,
+                        "the request is no JSON-RPC 2.0: it needs jsonrpc and method", request.id));
     return request;
   }
   request.method = json["method"];

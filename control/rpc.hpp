@@ -13,7 +13,7 @@ namespace bulkhead::control {
 inline constexpr std::size_t kRequestBytesMax = 1 << 20;
 
 struct RpcRequest {
-  std::string refusal;  // the line to answer with, if it is no request
+  std::string refusal;        // the line to answer with, if it is no request
   bool wants_answer = false;  // has an id, and so is no notification
   Json id;
   std::string method;

@@ -22,7 +22,8 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
   Peer(ControlSocket& server, Local::socket socket) : server_(server), socket_(std::move(socket)) {
     ucred credentials{};
     socklen_t length = sizeof credentials;
-    if (::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0) {
+    if (::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_PEERCRED, &credentials, &length) ==
+        0) {
       may_change_ = credentials.uid == 0 || credentials.uid == ::geteuid();
     }
   }
@@ -58,8 +59,8 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
  private:
   void read() {
     socket_.async_read_some(
-        asio::buffer(chunk_), [self = shared_from_this()](boost::system::error_code error,
-                                                           std::size_t count) {
+        asio::buffer(chunk_),
+        [self = shared_from_this()](boost::system::error_code error, std::size_t count) {
           if (error) return self->close();
           self->request_.append(self->chunk_.data(), count);
           self->answer_lines();
@@ -114,8 +115,8 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
   bool may_change_ = false;
   bool last_ = false;
   std::array<char, 16 * 1024> chunk_{};
-  std::string request_;        // what has been read and not answered
-  std::size_t searched_ = 0;   // of it, for a newline
+  std::string request_;       // what has been read and not answered
+  std::size_t searched_ = 0;  // of it, for a newline
   std::deque<std::string> outgoing_;
   std::size_t unread_bytes_ = 0;
   std::set<std::string> kinds_;
@@ -128,7 +129,8 @@ void clear_path(const std::string& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return;
   if (!S_ISSOCK(info.st_mode)) {
-    throw BackendError("socket " + path + ": something else is there; choose another with --socket");
+    throw BackendError("socket " + path +
+                       ": something else is there; choose another with --socket");
   }
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_un address{};
@@ -137,8 +139,9 @@ void clear_path(const std::string& path) {
   const bool served = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   ::close(fd);
   if (served) {
-    throw BackendError("socket " + path +
-                       ": another bulkheadd listens there; stop it or choose another with --socket");
+    throw BackendError(
+        "socket " + path +
+        ": another bulkheadd listens there; stop it or choose another with --socket");
   }
   ::unlink(path.c_str());
 }

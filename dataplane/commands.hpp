@@ -54,12 +54,12 @@ class Unplug : public Command {
 class FlushFdb : public Command {
  public:
   bool step(Worker& worker, std::uint32_t now_ms) override;
-  PortIndex port = kNoPort;      // kNoPort: any
+  PortIndex port = kNoPort;  // kNoPort: any
   bool any_mac = true;
-  MacAddress mac;                // unless any_mac
-  SegmentIndex segment = 0;      // unless any_mac
-  bool reset_counters = false;   // of `port` too: its index is to be used for another
-  std::uint32_t forgotten = 0;   // result
+  MacAddress mac;               // unless any_mac
+  SegmentIndex segment = 0;     // unless any_mac
+  bool reset_counters = false;  // of `port` too: its index is to be used for another
+  std::uint32_t forgotten = 0;  // result
 
  private:
   std::uint32_t place_ = 0;
@@ -111,9 +111,9 @@ class Explain : public Command {
   PortIndex from;
   std::vector<std::uint8_t> bytes;
   Parsed parsed;
-  Verdict verdict;               // `ports` is cleared: see `egress`
+  Verdict verdict;                // `ports` is cleared: see `egress`
   std::vector<PortIndex> egress;  // ports that would get it
-  std::vector<Step> steps;       // in order
+  std::vector<Step> steps;        // in order
 };
 
 /// How many drops a second and port are reported.

@@ -31,7 +31,8 @@ struct Verdict {
   DropReason reason = DropReason::malformed;  // of a drop
   PortIndex port = kNoPort;  // unicast: where to; drop: the egress port that refuses, or kNoPort if
                              // the drop is the ingress port's
-  std::span<const PortIndex> ports;  // flood: candidates; `from` and what admit() refuses is left out
+  std::span<const PortIndex>
+      ports;  // flood: candidates; `from` and what admit() refuses is left out
   Fdb::Change change = Fdb::Change::nothing;  // what the source address teaches, if not dropped
 };
 
@@ -80,7 +81,8 @@ template <class Trace = NoTrace>
                                               const Trace& trace = {}) {
   const PortPolicy& port = snapshot.ports[to];
   if (!trace(Check::egress_up, port.up)) return DropReason::port_down;
-  if (!trace(Check::egress_length, frame.length <= port.frame_bytes_max)) return DropReason::too_big;
+  if (!trace(Check::egress_length, frame.length <= port.frame_bytes_max))
+    return DropReason::too_big;
   const bool own = port.learns ? located == to || (located == kNoPort && port.unknown)
                                : has_mac(snapshot, port, frame.destination);
   if (!trace(Check::egress_address, port.trusted || frame.destination.is_group() || own)) {
@@ -100,8 +102,8 @@ template <class Trace>
   if (!trace(Check::whole_header, frame.whole_header)) return DropReason::malformed;
   if (!trace(Check::length, frame.length <= port.frame_bytes_max)) return DropReason::too_big;
   // 2
-  const bool sound = !frame.source.is_group() && !frame.source.is_zero() &&
-                     frame.source != frame.destination;
+  const bool sound =
+      !frame.source.is_group() && !frame.source.is_zero() && frame.source != frame.destination;
   if (!trace(Check::source_address, sound)) return DropReason::bad_source;
   bool own;
   if (!port.trusted && !port.learns) {
@@ -143,8 +145,8 @@ template <class Trace>
   }
   const PortIndex to = locate(snapshot, fdb, frame.destination, port.segment, now_ms);
   if (to == kNoPort) {
-    const bool taken = reach.unknown.size() > 1 ||
-                       (reach.unknown.size() == 1 && reach.unknown.front() != from);
+    const bool taken =
+        reach.unknown.size() > 1 || (reach.unknown.size() == 1 && reach.unknown.front() != from);
     if (!trace(Check::known_destination, taken)) return drop(DropReason::unknown_destination);
     verdict.kind = Verdict::Kind::flood;
     verdict.ports = reach.unknown;
@@ -160,7 +162,8 @@ template <class Trace>
 
 }  // namespace detail
 
-/// The verdict on a frame that came in by `from`, a present port. Any thread that owns what it reads.
+/// The verdict on a frame that came in by `from`, a present port. Any thread that owns what it
+/// reads.
 template <class Trace = NoTrace>
 [[nodiscard]] Verdict decide(const Snapshot& snapshot, const Fdb& fdb, const Parsed& frame,
                              PortIndex from, std::uint32_t now_ms, const Trace& trace = {}) {

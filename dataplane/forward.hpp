@@ -75,10 +75,10 @@ class Forwarder {
   Mailbox& mailbox_;
   DropReporter reporter_;
   std::vector<PortCounters> counters_;
-  std::vector<Gathered> gathered_;  // by egress port
+  std::vector<Gathered> gathered_;           // by egress port
   std::array<Parsed, kBatchFrames> parsed_;  // of the batch; members, so that none is cleared
   std::array<Verdict, kBatchFrames> verdicts_;
-  std::vector<PortIndex> dirty_;    // those of gathered_ to flush
+  std::vector<PortIndex> dirty_;  // those of gathered_ to flush
 };
 
 }  // namespace bulkhead

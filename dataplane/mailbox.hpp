@@ -40,9 +40,9 @@ struct Event {
   PortIndex port = kNoPort;
   PortIndex from = kNoPort;  // moved: the port before; dropped: where the frame came in
   SegmentIndex segment = 0;
-  MacAddress mac;                // learned, moved, aged
-  Command* command = nullptr;    // done
-  std::uint32_t length = 0;      // dropped: bytes of the frame
+  MacAddress mac;                 // learned, moved, aged
+  Command* command = nullptr;     // done
+  std::uint32_t length = 0;       // dropped: bytes of the frame
   std::uint32_t head_length = 0;  // dropped: of them in `head`
   std::array<std::uint8_t, kHeadBytes> head{};
 };

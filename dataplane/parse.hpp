@@ -30,7 +30,7 @@ struct Parsed {
   std::uint32_t length = 0;  // bytes of the whole frame
   std::uint16_t ethertype = 0;
   Payload payload = Payload::other;
-  bool whole_header = false;   // else nothing above is set but length
+  bool whole_header = false;    // else nothing above is set but length
   bool bridge_control = false;  // destination is a bridge-control address, see parse.cpp
 };
 

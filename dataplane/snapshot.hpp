@@ -15,9 +15,9 @@ namespace bulkhead {
 /// The ports that a port may deliver to, itself not taken out. Ports of one segment with the same
 /// options share one.
 struct ReachSet {
-  std::vector<std::uint64_t> bits;        // by port index
-  std::vector<PortIndex> flood;           // those that are up: where group frames go
-  std::vector<PortIndex> unknown;         // of these, those that take unknown unicast
+  std::vector<std::uint64_t> bits;  // by port index
+  std::vector<PortIndex> flood;     // those that are up: where group frames go
+  std::vector<PortIndex> unknown;   // of these, those that take unknown unicast
 
   [[nodiscard]] bool contains(PortIndex port) const {
     return port / 64u < bits.size() && ((bits[port / 64u] >> (port % 64u)) & 1) != 0;
@@ -28,15 +28,15 @@ struct PortPolicy {
   bool present = false;  // the others say nothing if not
   bool up = false;       // device there and up
   bool trusted = false;
-  bool learns = false;   // has no MAC list: mac = "any", or trusted without one
-  bool unknown = false;  // takes unknown unicast
-  std::uint8_t backend = 0;             // which of the worker's backends moves its frames
+  bool learns = false;       // has no MAC list: mac = "any", or trusted without one
+  bool unknown = false;      // takes unknown unicast
+  std::uint8_t backend = 0;  // which of the worker's backends moves its frames
   SegmentIndex segment = 0;
-  std::uint16_t reach = 0;              // index into Snapshot::reach
-  std::uint16_t mac_count = 0;          // bound MACs, from Snapshot::macs[mac_first]
+  std::uint16_t reach = 0;      // index into Snapshot::reach
+  std::uint16_t mac_count = 0;  // bound MACs, from Snapshot::macs[mac_first]
   std::uint32_t mac_first = 0;
-  std::uint32_t mac_max = 0;            // learned addresses at most
-  std::uint32_t frame_bytes_max = 0;    // MTU and Ethernet header
+  std::uint32_t mac_max = 0;          // learned addresses at most
+  std::uint32_t frame_bytes_max = 0;  // MTU and Ethernet header
 };
 
 struct SegmentPolicy {
@@ -56,7 +56,9 @@ struct Snapshot {
   [[nodiscard]] std::span<const MacAddress> macs_of(const PortPolicy& port) const {
     return {macs.data() + port.mac_first, port.mac_count};
   }
-  [[nodiscard]] bool has(PortIndex port) const { return port < ports.size() && ports[port].present; }
+  [[nodiscard]] bool has(PortIndex port) const {
+    return port < ports.size() && ports[port].present;
+  }
 };
 
 }  // namespace bulkhead
