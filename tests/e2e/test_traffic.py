@@ -275,3 +275,17 @@ def test_absurd_segment_sizes():
         assert lab.stats()["evil"]["ingress"]["received"] > 0
         assert vm1.ping(vm2.ip6).lost == 0
         lab.ledger()
+
+
+def test_another_device_kind():
+    """A port may be any Ethernet device: here a macvlan over the uplink's wire, made promiscuous."""
+    with Lab() as lab:
+        vm1, uplink = lab.veth("vm1"), lab.uplink()
+        lab.host.ip("link add link uplink name mv0 type macvlan mode passthru", "link set mv0 up")
+        lab.config["port"]["uplink"]["device"] = "mv0"
+        lab.start()
+        for family in (4, 6):
+            assert vm1.ping(uplink.address(family), count=5).lost == 0
+            assert vm1.tcp_mbps(uplink, family) > 20
+            assert uplink.tcp_mbps(vm1, family) > 20
+        lab.ledger()
