@@ -32,7 +32,8 @@ std::size_t Conduit::receive(std::span<Frame> batch) {
 PortIndex Conduit::untag(Buffer& buffer) {
   constexpr std::uint32_t kMacs = 12;
   constexpr std::uint32_t kTag = 4;
-  if (buffer.length < kMacs + kTag || buffer.data[kMacs] != 0x88 || buffer.data[kMacs + 1] != 0xa8) {
+  if (buffer.length < kMacs + kTag || buffer.data[kMacs] != 0x88 ||
+      buffer.data[kMacs + 1] != 0xa8) {
     return kNoPort;
   }
   const auto vlan =

@@ -26,7 +26,7 @@ namespace bulkhead {
 
 class ConduitDevice {
  public:
-  static constexpr std::uint32_t kMtu = 3506;      // the most that veth takes with native XDP
+  static constexpr std::uint32_t kMtu = 3506;  // the most that veth takes with native XDP
   static constexpr std::uint32_t kPortMtuMax = kMtu - 12;  // our tag and two of the guest's
 
   /// Makes bhcN and bhcNx for the first free N, cleaning up what a killed daemon left.

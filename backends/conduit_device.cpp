@@ -15,7 +15,7 @@ constexpr int kConduitsMax = 256;  // daemons in one network namespace
 
 /// What the kernel is to finish in software before a frame enters the conduit.
 const std::vector<std::string> kFeaturesOff{
-    "tx-checksum-ip-generic", "tx-checksum-sctp",  "tx-vlan-hw-insert",
+    "tx-checksum-ip-generic", "tx-checksum-sctp",        "tx-vlan-hw-insert",
     "tx-vlan-stag-hw-insert", "tx-generic-segmentation",
 };
 
@@ -34,7 +34,8 @@ ConduitDevice::ConduitDevice() {
     ifindex_ = static_cast<int>(::if_nametoindex(name_.c_str()));
     switch_features_off(name_, kFeaturesOff);
     program_ = conduit_bpf__open_and_load();
-    if (program_ == nullptr) throw BackendError::from_errno("cannot load the conduit's XDP program");
+    if (program_ == nullptr)
+      throw BackendError::from_errno("cannot load the conduit's XDP program");
     const int peer = static_cast<int>(::if_nametoindex(peer_name_.c_str()));
     const int error = bpf_xdp_attach(peer, bpf_program__fd(program_->progs.bulkhead_xdp),
                                      XDP_FLAGS_DRV_MODE, nullptr);

@@ -28,11 +28,11 @@ namespace bulkhead {
 namespace {
 
 struct Hook {
-  const char* name;           // of the pin
-  const char* program;        // ours
-  std::uint32_t tcx_type;     // BPF_TCX_INGRESS, BPF_TCX_EGRESS: not in the headers of Debian 12
+  const char* name;        // of the pin
+  const char* program;     // ours
+  std::uint32_t tcx_type;  // BPF_TCX_INGRESS, BPF_TCX_EGRESS: not in the headers of Debian 12
   bpf_tc_attach_point point;
-  std::uint32_t parent;       // of the clsact filters
+  std::uint32_t parent;  // of the clsact filters
 };
 
 constexpr std::array kHooks{
@@ -97,8 +97,8 @@ std::vector<std::uint32_t> tcx_programs(int ifindex, const Hook& hook) {
   return {ids.begin(), ids.begin() + std::min<std::size_t>(attr.query.prog_cnt, ids.size())};
 }
 
-/// Attaches before all others. The kernel's struct, as far as tcx needs it (include/uapi/linux/bpf.h
-/// of 6.6; Debian 12's is 6.1's). Returns the link's fd, or -errno.
+/// Attaches before all others. The kernel's struct, as far as tcx needs it
+/// (include/uapi/linux/bpf.h of 6.6; Debian 12's is 6.1's). Returns the link's fd, or -errno.
 int tcx_link(int program, int ifindex, const Hook& hook) {
   struct {
     std::uint32_t prog_fd;
@@ -145,9 +145,8 @@ void attach_clsact(int program, int ifindex, const Hook& hook) {
   }
   const int error = bpf_tc_attach(&place, &options);
   if (error != 0) {
-    throw BackendError::from_errno("cannot attach tc to " + device_text(ifindex) +
-                                       " (an `ingress` qdisc in the way?)",
-                                   error);
+    throw BackendError::from_errno(
+        "cannot attach tc to " + device_text(ifindex) + " (an `ingress` qdisc in the way?)", error);
   }
 }
 
@@ -250,8 +249,9 @@ bool Guard::is_guarded(int ifindex) {
 std::vector<int> Guard::guarded_devices() {
   std::vector<int> found;
   std::unique_ptr<struct if_nameindex, decltype(&::if_freenameindex)> links(::if_nameindex(),
-                                                                       ::if_freenameindex);
-  for (const struct if_nameindex* link = links.get(); link != nullptr && link->if_index != 0; ++link) {
+                                                                            ::if_freenameindex);
+  for (const struct if_nameindex* link = links.get(); link != nullptr && link->if_index != 0;
+       ++link) {
     const int ifindex = static_cast<int>(link->if_index);
     if (is_guarded(ifindex)) found.push_back(ifindex);
   }

@@ -3,8 +3,8 @@
 //
 // They stay when the daemon ends, however it ends: fail closed. Each hook gets ours twice: at the
 // head of tcx as a pinned link (a tcx program of somebody else that passes a frame would make the
-// kernel skip clsact), and in clsact, which needs no pin and so outlives even the bpffs of a private
-// mount namespace. Kernels before 6.6 have clsact only.
+// kernel skip clsact), and in clsact, which needs no pin and so outlives even the bpffs of a
+// private mount namespace. Kernels before 6.6 have clsact only.
 //
 // It also is the ports' side of the conduit: `slots()` are shared with the programs, and a device
 // without open() passes nothing. Control thread only.

@@ -147,8 +147,8 @@ std::optional<std::string> host_use_of(int ifindex) {
        object = nl_cache_get_next(object)) {
     auto* address = reinterpret_cast<rtnl_addr*>(object);
     constexpr int kLinkScope = 253;  // RT_SCOPE_LINK: fe80::/64, which every device has
-    const bool is_link_local = rtnl_addr_get_family(address) == AF_INET6 &&
-                               rtnl_addr_get_scope(address) == kLinkScope;
+    const bool is_link_local =
+        rtnl_addr_get_family(address) == AF_INET6 && rtnl_addr_get_scope(address) == kLinkScope;
     if (rtnl_addr_get_ifindex(address) != ifindex || is_link_local) continue;
     std::array<char, 64> text{};
     return std::string("address ") +
@@ -278,8 +278,7 @@ int lock_name(const std::string& name) {
   address.sun_family = AF_UNIX;
   const std::string text = "bulkhead/" + name;  // behind a zero byte: abstract, in this namespace
   text.copy(address.sun_path + 1, sizeof address.sun_path - 2);
-  const auto length =
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + text.size());
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + text.size());
   if (::bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0) return fd;
   const int error = errno;
   ::close(fd);

@@ -43,7 +43,8 @@ void set_up(const std::string& name);
 /// ignored, a known one that stays on is an error.
 void switch_features_off(const std::string& name, const std::vector<std::string>& features);
 
-/// Hears of every change of a device: `fd()` becomes readable, `drain()` says whether there was one.
+/// Hears of every change of a device: `fd()` becomes readable, `drain()` says whether there was
+/// one.
 class LinkMonitor {
  public:
   LinkMonitor();

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <deque>
-#include <utility>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "dataplane/backend.hpp"

@@ -53,8 +53,8 @@ PollLoop::PollLoop(Worker& worker, Mailbox& mailbox, const std::vector<int>& fra
       stop_ = true;
       wake();
       thread_.join();
-      throw BackendError::from_errno("cannot pin the worker to cpu " + std::to_string(*options_.cpu),
-                                     error);
+      throw BackendError::from_errno(
+          "cannot pin the worker to cpu " + std::to_string(*options_.cpu), error);
     }
   }
 }

@@ -53,7 +53,8 @@ std::size_t ReceiveSocket::receive(std::span<Buffer*> batch) {
 void ReceiveSocket::refill() {
   BufferPool& pool = umem_.pool();
   xsk_ring_prod& fill = umem_.fill_ring();
-  const std::uint32_t room = std::min(xsk_prod_nb_free(&fill, Umem::kFillEntries), pool.free_count());
+  const std::uint32_t room =
+      std::min(xsk_prod_nb_free(&fill, Umem::kFillEntries), pool.free_count());
   std::uint32_t index = 0;
   if (room == 0 || xsk_ring_prod__reserve(&fill, room, &index) != room) return;
   for (std::uint32_t i = 0; i < room; ++i) {
@@ -78,8 +79,7 @@ TransmitSocket::~TransmitSocket() { xsk_socket__delete(socket_); }
 
 std::size_t TransmitSocket::send(std::span<const Frame> frames) {
   reap();
-  const std::uint32_t share =
-      std::min(kEntries, umem_.pool().free_count() / kFreeShare + 1);
+  const std::uint32_t share = std::min(kEntries, umem_.pool().free_count() / kFreeShare + 1);
   const std::uint32_t room = share > outstanding_ ? share - outstanding_ : 0;
   const auto count = std::min(static_cast<std::uint32_t>(frames.size()), room);
   std::uint32_t index = 0;

@@ -27,6 +27,8 @@ inline constexpr std::array kDropReasons{
 inline constexpr std::size_t kDropReasonCount = kDropReasons.size();
 
 constexpr std::size_t index_of(DropReason reason) { return static_cast<std::size_t>(reason); }
-constexpr std::string_view name_of(DropReason reason) { return kDropReasons[index_of(reason)].name; }
+constexpr std::string_view name_of(DropReason reason) {
+  return kDropReasons[index_of(reason)].name;
+}
 
 }  // namespace bulkhead

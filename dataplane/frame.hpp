@@ -36,7 +36,8 @@ class BufferPool {
   /// Cuts `memory` into chunks of `chunk_bytes`; the memory must outlive the pool.
   BufferPool(std::span<std::uint8_t> memory, std::uint32_t chunk_bytes);
 
-  /// A free buffer with one reference, no data and the whole chunk to fill; nullptr if none is left.
+  /// A free buffer with one reference, no data and the whole chunk to fill; nullptr if none is
+  /// left.
   Buffer* take() {
     if (free_.empty()) return nullptr;
     Buffer* buffer = free_.back();
@@ -66,7 +67,9 @@ class BufferPool {
   [[nodiscard]] std::uint32_t chunk_count() const {
     return static_cast<std::uint32_t>(buffers_.size());
   }
-  [[nodiscard]] std::uint32_t free_count() const { return static_cast<std::uint32_t>(free_.size()); }
+  [[nodiscard]] std::uint32_t free_count() const {
+    return static_cast<std::uint32_t>(free_.size());
+  }
 
  private:
   std::span<std::uint8_t> memory_;

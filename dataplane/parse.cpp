@@ -95,10 +95,10 @@ bool is_bridge_control(MacAddress destination) {
 bool is_rarp_announcement(const Reader& reader, MacAddress destination, MacAddress source) {
   constexpr std::uint32_t kBodyEnd = kEthernetHeaderBytes + 28;
   return destination.is_broadcast() && reader.holds(kBodyEnd) &&  //
-         reader.u16(14) == 1 && reader.u16(16) == kEthertypeIpv4 &&
-         reader.u16(18) == 0x0604 && reader.u16(20) == 3 &&              // sizes, reverse request
-         reader.mac(22) == source && reader.u32(28) == 0 &&              // SHA, SPA
-         reader.mac(32) == source && reader.u32(38) == 0;                // THA, TPA
+         reader.u16(14) == 1 && reader.u16(16) == kEthertypeIpv4 && reader.u16(18) == 0x0604 &&
+         reader.u16(20) == 3 &&                              // sizes, reverse request
+         reader.mac(22) == source && reader.u32(28) == 0 &&  // SHA, SPA
+         reader.mac(32) == source && reader.u32(38) == 0;    // THA, TPA
 }
 
 Payload payload_of(const Reader& reader, const Parsed& parsed) {

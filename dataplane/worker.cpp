@@ -62,8 +62,8 @@ void Worker::announce(const Event& event) {
 // when a round may not take that long: entries are dead in time all the same (Fdb::is_alive).
 void Worker::sweep(std::uint32_t now_ms) {
   const std::uint32_t elapsed_ms = std::min(now_ms - swept_ms_, kSweepMilliseconds);
-  const std::uint32_t earned = static_cast<std::uint32_t>(
-      std::uint64_t{fdb_->bucket_count()} * elapsed_ms / kSweepMilliseconds);
+  const std::uint32_t earned = static_cast<std::uint32_t>(std::uint64_t{fdb_->bucket_count()} *
+                                                          elapsed_ms / kSweepMilliseconds);
   if (earned > 0) {
     sweep_debt_ = std::min(sweep_debt_ + earned, fdb_->bucket_count());
     swept_ms_ = now_ms;

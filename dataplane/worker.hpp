@@ -53,11 +53,11 @@ class Worker {
   Fdb* fdb_;
   Forwarder forwarder_;
   std::array<Frame, kBatchFrames> batch_;  // a member, so that no round clears it
-  Command* command_ = nullptr;  // the one being carried out
-  bool command_done_ = false;   // and only waits for room in the ring back
-  std::uint32_t swept_ms_ = 0;  // up to when ageing has been paid for
-  std::uint32_t sweep_debt_ = 0;     // buckets still to sweep
-  std::uint32_t renewed_ms_ = 0;     // when the drop reports were last renewed
+  Command* command_ = nullptr;             // the one being carried out
+  bool command_done_ = false;              // and only waits for room in the ring back
+  std::uint32_t swept_ms_ = 0;             // up to when ageing has been paid for
+  std::uint32_t sweep_debt_ = 0;           // buckets still to sweep
+  std::uint32_t renewed_ms_ = 0;           // when the drop reports were last renewed
   std::uint64_t rounds_ = 0;
 };
 

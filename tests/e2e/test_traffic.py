@@ -257,7 +257,8 @@ def test_frames_beyond_the_conduit():
 
 
 def test_absurd_segment_sizes():
-    """TSO frames with segments below 256 bytes are dropped as malformed before the dataplane."""
+    """TSO frames with segments below 256 bytes are dropped as malformed before the dataplane, and
+    those of more segments than half the conduit's ring as overrun; others pass."""
     with Lab() as lab:
         evil, vm1, vm2 = lab.hostile_tap("evil"), lab.veth("vm1"), lab.veth("vm2")
         lab.start()
@@ -267,6 +268,24 @@ def test_absurd_segment_sizes():
         assert ingress["before"]["malformed"] >= 4
         assert ingress["received"] == 0
         assert evil.flood("tso256", count=2) == 2
+        ingress = lab.stats()["evil"]["ingress"]
+        assert ingress["before"]["overrun"] >= 2 * 128
+        assert ingress["received"] == 0
+        assert evil.flood("tso", count=2) == 2
         assert lab.stats()["evil"]["ingress"]["received"] > 0
         assert vm1.ping(vm2.ip6).lost == 0
+        lab.ledger()
+
+
+def test_another_device_kind():
+    """A port may be any Ethernet device: here a macvlan over the uplink's wire, made promiscuous."""
+    with Lab() as lab:
+        vm1, uplink = lab.veth("vm1"), lab.uplink()
+        lab.host.ip("link add link uplink name mv0 type macvlan mode passthru", "link set mv0 up")
+        lab.config["port"]["uplink"]["device"] = "mv0"
+        lab.start()
+        for family in (4, 6):
+            assert vm1.ping(uplink.address(family), count=5).lost == 0
+            assert vm1.tcp_mbps(uplink, family) > 20
+            assert uplink.tcp_mbps(vm1, family) > 20
         lab.ledger()
