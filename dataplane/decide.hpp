@@ -39,7 +39,8 @@ struct Verdict {
   // What the frame teaches and costs, if it is not dropped.
   Fdb::Change change = Fdb::Change::nothing;
   bool shared_source = false;
-  bool claims = false;  // its sender or target is a link-local address that is the port's from now on
+  bool claims =
+      false;  // its sender or target is a link-local address that is the port's from now on
   Budget budget = Budget::none;
   std::optional<DropReason> shadow;  // what it would have been dropped as, were the port enforced
 };
@@ -130,7 +131,8 @@ template <class Trace = NoTrace>
                                               PortIndex to, PortIndex located,
                                               const Trace& trace = {});
 
-/// The verdict on a frame that came in by `from`, a present port. Any thread that owns what it reads.
+/// The verdict on a frame that came in by `from`, a present port. Any thread that owns what it
+/// reads.
 template <class Trace = NoTrace>
 [[nodiscard]] Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& frame,
                              PortIndex from, std::uint32_t now_ms, const Trace& trace = {});
@@ -152,7 +154,9 @@ struct Case {
   const Trace& trace;
 
   [[nodiscard]] bool is_v6() const { return frame.payload == Payload::ipv6; }
-  [[nodiscard]] bool speaks(bool v6) const { return port.any_ip || (v6 ? port.has_v6 : port.has_v4); }
+  [[nodiscard]] bool speaks(bool v6) const {
+    return port.any_ip || (v6 ? port.has_v6 : port.has_v4);
+  }
 
   /// May the port say that the address is its own, by ARP, ND or as a source?
   [[nodiscard]] bool may_claim(bool v6, IpAddress address) const {
@@ -179,9 +183,8 @@ struct Case {
     return std::ranges::find(who, from) != who.end() ? Ownership::own : Ownership::others;
   }
   [[nodiscard]] bool may_send_from(bool v6, IpAddress address) const {
-    return may_claim(v6, address) ||
-           (has_route(snapshot, port, v6, address) && speaks(v6) &&
-            whose(v6, address) == Ownership::nobodys);
+    return may_claim(v6, address) || (has_route(snapshot, port, v6, address) && speaks(v6) &&
+                                      whose(v6, address) == Ownership::nobodys);
   }
   /// Does the frame speak for the port itself? The address of another port is not its own.
   [[nodiscard]] bool claims_own_mac() const {
@@ -209,7 +212,8 @@ template <class Trace>
   const auto is_others = [&](IpAddress address) {
     return c.whose(v6, address) == Ownership::others;
   };
-  if ((c.frame.is_ip() || c.frame.payload == Payload::arp) && is_others(c.frame.sender)) return true;
+  if ((c.frame.is_ip() || c.frame.payload == Payload::arp) && is_others(c.frame.sender))
+    return true;
   switch (c.frame.message) {
     case Message::arp_probe:
       return is_others(c.frame.receiver);
@@ -227,8 +231,8 @@ template <class Trace>
   const Parsed& frame = c.frame;
   if (!c.trace(Check::whole_header, frame.whole_header)) return DropReason::malformed;
   if (!c.trace(Check::length, frame.length <= c.port.frame_bytes_max)) return DropReason::too_big;
-  const bool sound = !frame.source.is_group() && !frame.source.is_zero() &&
-                     frame.source != frame.destination;
+  const bool sound =
+      !frame.source.is_group() && !frame.source.is_zero() && frame.source != frame.destination;
   if (!c.trace(Check::source_address, sound)) return DropReason::bad_source;
   bool own;
   if (!c.port.trusted && !c.port.learns) {
@@ -250,9 +254,9 @@ template <class Trace>
 [[nodiscard]] Refusal check_arp(const Case<Trace>& c) {
   const Parsed& frame = c.frame;
   if (!c.trace(Check::arp_form, frame.flaw == Flaw::none)) return DropReason::spoofed_arp;
-  if (!c.trace(Check::arp_sender_mac, frame.claimed == frame.source)) return DropReason::spoofed_arp;
-  const IpAddress claim =
-      frame.message == Message::arp_probe ? frame.receiver : frame.sender;
+  if (!c.trace(Check::arp_sender_mac, frame.claimed == frame.source))
+    return DropReason::spoofed_arp;
+  const IpAddress claim = frame.message == Message::arp_probe ? frame.receiver : frame.sender;
   if (!c.trace(Check::arp_sender_ip, c.may_claim(false, claim))) return DropReason::spoofed_arp;
   const bool addressed = frame.destination.is_broadcast() || !frame.destination.is_group();
   if (!c.trace(Check::arp_destination, addressed)) return DropReason::spoofed_arp;
@@ -290,8 +294,8 @@ template <class Trace>
   }
   if (!c.trace(Check::nd_alone, frame.flaw != Flaw::nd_extension)) return DropReason::spoofed_nd;
   if (frame.message == Message::dad_solicitation) {  // 9, RFC 4862
-    const bool own = c.may_claim(true, frame.nd_target) &&
-                     frame.receiver == frame.nd_target.solicited_node();
+    const bool own =
+        c.may_claim(true, frame.nd_target) && frame.receiver == frame.nd_target.solicited_node();
     if (!c.trace(Check::dad_target, nd_sound && own)) return DropReason::spoofed_nd;
     return kPassed;
   }
@@ -536,11 +540,11 @@ std::optional<DropReason> admit(const Snapshot& snapshot, const Parsed& frame, P
                                 PortIndex located, const Trace& trace) {
   const PortPolicy& port = snapshot.ports[to];
   if (!trace(Check::egress_up, port.up)) return DropReason::port_down;
-  if (!trace(Check::egress_length, frame.length <= port.frame_bytes_max)) return DropReason::too_big;
+  if (!trace(Check::egress_length, frame.length <= port.frame_bytes_max))
+    return DropReason::too_big;
   if (port.trusted) return std::nullopt;
-  const bool own_mac = port.learns
-                           ? located == to || (located == kNoPort && port.unknown)
-                           : has_mac(snapshot, port, frame.destination);
+  const bool own_mac = port.learns ? located == to || (located == kNoPort && port.unknown)
+                                   : has_mac(snapshot, port, frame.destination);
   const bool by_mac = frame.destination.is_group() || own_mac;
   if (!trace(Check::egress_mac, by_mac)) return DropReason::not_addressee;
   const bool by_ip = port.any_ip ? detail::is_not_others(snapshot, frame, to)

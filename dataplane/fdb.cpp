@@ -12,8 +12,8 @@ EntryKind kind_of(const PortPolicy& port, bool shared) {
 
 }  // namespace
 
-Fdb::Judgement Fdb::judge(const Snapshot& snapshot, PortIndex from, MacAddress source,
-                          bool shared, std::uint32_t now_ms) const {
+Fdb::Judgement Fdb::judge(const Snapshot& snapshot, PortIndex from, MacAddress source, bool shared,
+                          std::uint32_t now_ms) const {
   const PortPolicy& port = snapshot.ports[from];
   const auto refuse = [](DropReason reason) { return Judgement{Change::refuse, reason}; };
   const MacTable::Entry* entry = table_.find(source, port.segment);

@@ -48,7 +48,7 @@ class Fdb {
   /// Which port with link_local = "any" has claimed fe80::`interface`: one of
   /// Snapshot::link_local_ports, or none.
   [[nodiscard]] std::span<const PortIndex> claimant(const Snapshot& snapshot, SegmentIndex segment,
-                                   std::uint64_t interface) const;
+                                                    std::uint64_t interface) const;
   /// Whether `port` has claimed it, or may: it has claims left and nobody else has claimed it.
   [[nodiscard]] bool may_claim(const Snapshot& snapshot, PortIndex port,
                                std::uint64_t interface) const;

@@ -124,7 +124,6 @@ Payload payload_of(const Reader& reader, const Parsed& parsed) {
   }
 }
 
-
 // RFC 826 and RFC 5227.
 void parse_arp(const Reader& reader, Parsed& parsed) {
   constexpr std::uint32_t kAt = kEthernetHeaderBytes;
@@ -150,7 +149,8 @@ void parse_arp(const Reader& reader, Parsed& parsed) {
 
 // RFC 951, RFC 2131 section 2: op, htype, hlen, ..., chaddr at 28.
 void parse_dhcp(const Reader& reader, std::uint32_t at, std::uint32_t end, Parsed& parsed) {
-  const bool has_client = at + 34 <= end && reader.holds(at + 34) && reader.u8(at + 1) == 1 && reader.u8(at + 2) == 6;
+  const bool has_client =
+      at + 34 <= end && reader.holds(at + 34) && reader.u8(at + 1) == 1 && reader.u8(at + 2) == 6;
   if (has_client) {
     parsed.claimed = reader.mac(at + 28);
     parsed.has_claimed = true;
@@ -271,8 +271,8 @@ void parse_ipv4(const Reader& reader, Parsed& parsed) {
   const std::uint8_t protocol = reader.u8(kAt + 9);
   const std::uint32_t at = kAt + header;
   // Enough to say what it is: ports, or a type.
-  const std::uint32_t needed = protocol == kUdp                        ? 8
-                               : protocol == kTcp                      ? 4
+  const std::uint32_t needed = protocol == kUdp                         ? 8
+                               : protocol == kTcp                       ? 4
                                : protocol == kIcmp || protocol == kIgmp ? 4
                                                                         : 0;
   if (total - header < needed || !reader.holds(at + needed)) {
@@ -303,8 +303,8 @@ bool is_harmless_nd_option(std::uint8_t type) { return (type >= 11 && type <= 16
 /// RFC 4861 section 4.6: type, length in units of 8 bytes. `unique`: no type twice.
 bool parse_nd_options(const Reader& reader, std::uint32_t at, std::uint32_t end, bool unique,
                       Parsed& parsed) {
-  const bool is_hosts = parsed.message != Message::router_advertisement &&
-                        parsed.message != Message::redirect;
+  const bool is_hosts =
+      parsed.message != Message::router_advertisement && parsed.message != Message::redirect;
   std::array<std::uint64_t, 4> seen{};
   for (std::uint32_t count = 0; at < end; ++count) {
     const std::uint8_t type = reader.u8(at);
@@ -316,10 +316,10 @@ bool parse_nd_options(const Reader& reader, std::uint32_t at, std::uint32_t end,
     if ((seen[type / 64] & bit) != 0 && (unique || is_link_layer)) return false;
     seen[type / 64] |= bit;
     if (is_link_layer) {
-      // A solicitation speaks of its source (1), an advertisement of its target (2): the other kind,
-      // or another size than Ethernet's, has no business here.
-      const bool of_target = parsed.message == Message::neighbor_advertisement ||
-                             parsed.message == Message::redirect;
+      // A solicitation speaks of its source (1), an advertisement of its target (2): the other
+      // kind, or another size than Ethernet's, has no business here.
+      const bool of_target =
+          parsed.message == Message::neighbor_advertisement || parsed.message == Message::redirect;
       if (length != 8 || (type == 2) != of_target) return false;
       parsed.claimed = reader.mac(at + 2);
       parsed.has_claimed = true;
@@ -385,8 +385,8 @@ void parse_icmpv6(const Reader& reader, std::uint32_t at, std::uint32_t end, boo
       parsed.message = Message::router_advertisement;
       break;
     case 135:
-      parsed.message = parsed.sender.is_zero() ? Message::dad_solicitation
-                                               : Message::neighbor_solicitation;
+      parsed.message =
+          parsed.sender.is_zero() ? Message::dad_solicitation : Message::neighbor_solicitation;
       break;
     case 136:
       parsed.message = Message::neighbor_advertisement;
@@ -515,10 +515,10 @@ void parse_ipv6(const Reader& reader, Parsed& parsed) {
   if (parsed.flaw != Flaw::none) return;
   if (upper.is_later_fragment) return;
   // RFC 7112: the first fragment has the upper-layer header, too.
-  const std::uint32_t needed = upper.protocol == kTcp                                  ? 20
-                               : upper.protocol == kUdp                                ? 8
+  const std::uint32_t needed = upper.protocol == kTcp                                 ? 20
+                               : upper.protocol == kUdp                               ? 8
                                : upper.protocol == kIcmpv6 || upper.protocol == kVrrp ? 4
-                                                                                       : 0;
+                                                                                      : 0;
   if (end - upper.at < needed || !reader.holds(upper.at + needed)) {
     parsed.flaw = upper.is_fragment ? Flaw::ipv6_first_fragment : Flaw::ipv6_payload;
     return;

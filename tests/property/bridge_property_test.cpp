@@ -38,8 +38,8 @@ MacAddress shared_mac(std::size_t i) { return {0x0000'5e00'0101u + i}; }
 
 const std::vector<std::string> kAddresses4 = {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4",
                                               "10.0.0.5", "10.0.1.1", "10.0.1.2"};
-const std::vector<std::string> kAddresses6 = {"fd00::1", "fd00::2",  "fd00::3",  "fd00::4",
-                                              "fd00::5", "fd01::1",  "fd01::2"};
+const std::vector<std::string> kAddresses6 = {"fd00::1", "fd00::2", "fd00::3", "fd00::4",
+                                              "fd00::5", "fd01::1", "fd01::2"};
 const std::vector<std::string> kLinkLocals = {"fe80::1", "fe80::2", "fe80::3", "fe80::4"};
 const std::vector<std::string> kPrefixes = {"10.0.0.0/29", "10.0.1.0/24", "10.0.0.4/31",
                                             "fd00::/125",  "fd01::/64",   "fd00::4/127"};
@@ -462,7 +462,8 @@ std::string theorem_fault(const reference::Bridge& bridge, const Sent& sent, con
   const auto has = [](const reference::Port& port, reference::Mac mac) {
     return port.macs.contains(mac) || port.shared_macs.contains(mac);
   };
-  if (!p.trusted && p.enforce && !p.macs.empty() && !has(p, source)) return "source not in the list";
+  if (!p.trusted && p.enforce && !p.macs.empty() && !has(p, source))
+    return "source not in the list";
   for (const auto& [name, other] : bridge.world().ports) {
     if (name != sent.from && other.segment == p.segment && other.macs.contains(source)) {
       return "source bound to " + name;

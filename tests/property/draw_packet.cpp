@@ -103,9 +103,11 @@ class Draw {
         protocol = 17;
         body = dhcp();
         const bool answers = !body.empty() && body[0] == 2;
-        body = udp(answers ? std::vector<std::uint64_t>{67, 68} : std::vector<std::uint64_t>{68, 67},
-                   body);
-        if (dice_.chance(70)) put(body, 0, answers ? 67 : 68, 2), put(body, 2, answers ? 68 : 67, 2);
+        body =
+            udp(answers ? std::vector<std::uint64_t>{67, 68} : std::vector<std::uint64_t>{68, 67},
+                body);
+        if (dice_.chance(70))
+          put(body, 0, answers ? 67 : 68, 2), put(body, 2, answers ? 68 : 67, 2);
         if (dice_.chance(60)) source = zeros(4);
         if (dice_.chance(80)) to = Bytes(4, 255);
         to_group(0xffff'ffff'ffff);
@@ -147,7 +149,8 @@ class Draw {
                                    {30, 4, 0, 0}});
     }
     if (dice_.chance(10)) {
-      to = dice_.pick<Bytes>({{255, 255, 255, 255}, {224, 0, 0, 1}, {10, 0, 0, 255}, {10, 0, 0, 7}});
+      to =
+          dice_.pick<Bytes>({{255, 255, 255, 255}, {224, 0, 0, 1}, {10, 0, 0, 255}, {10, 0, 0, 7}});
     }
     Bytes bytes;
     add(bytes, mostly(dice_, 0x45 + options.size() / 4, {0x44, 0x4f, 0x65, 0x46}), 1);
@@ -180,9 +183,8 @@ class Draw {
 
   /// An ICMPv6 message; `to` and `source` become what it wants.
   Bytes icmpv6(Bytes& source, Bytes& to) {
-    const auto type =
-        dice_.pick<std::uint64_t>({133, 134, 135, 135, 135, 136, 136, 137, 130, 131, 132, 143, 128,
-                                   138, 141, 151, 155, 1});
+    const auto type = dice_.pick<std::uint64_t>(
+        {133, 134, 135, 135, 135, 136, 136, 137, 130, 131, 132, 143, 128, 138, 141, 151, 155, 1});
     Bytes bytes;
     add(bytes, type, 1);
     add(bytes, type < 133 || type > 137 ? 0 : mostly(dice_, 0, {1}), 1);
@@ -216,7 +218,8 @@ class Draw {
   Bytes extension(std::uint64_t& protocol) {
     Bytes bytes;
     const std::uint64_t next = protocol;
-    protocol = dice_.pick<std::uint64_t>({0, 0, 43, 44, 44, 51, 60, 60, mostly(dice_, 60, {135, 253})});
+    protocol =
+        dice_.pick<std::uint64_t>({0, 0, 43, 44, 44, 51, 60, 60, mostly(dice_, 60, {135, 253})});
     add(bytes, next, 1);
     if (protocol == 44) {
       add(bytes, 0, 1);

@@ -1,6 +1,6 @@
-// Random frames that mean something, or nearly: ARP, neighbour discovery, DHCP, IGMP and MLD, router
-// messages, fragments and chains of extension headers, with addresses from a small world, so that
-// they are somebody's; then a byte or two changed. For the property test.
+// Random frames that mean something, or nearly: ARP, neighbour discovery, DHCP, IGMP and MLD,
+// router messages, fragments and chains of extension headers, with addresses from a small world, so
+// that they are somebody's; then a byte or two changed. For the property test.
 #pragma once
 
 #include <random>

@@ -351,8 +351,7 @@ std::string Bridge::egress_fault(const std::string& to, const Packet& packet) co
 bool Bridge::egress_covers(const std::string& to, const Packet& packet) const {
   const Port& port = world_.ports.at(to);
   const bool is_ip = packet.kind == "ipv4" || packet.kind == "ipv6";
-  const Names owners =
-      packet.addresses_read ? owners_of(port.segment, packet.receiver) : Names{};
+  const Names owners = packet.addresses_read ? owners_of(port.segment, packet.receiver) : Names{};
   if (port.any_ip) {
     if (is_ip && !packet.addresses_read) return false;
     if (!is_ip && packet.says != "arp reply") return true;
@@ -400,8 +399,7 @@ bool Bridge::has_token(const std::string& from, const std::string& budget,
   const std::uint64_t rate = limit.at(budget);
   const auto bucket = buckets_.find({from, budget});
   if (bucket == buckets_.end()) return rate > 0;
-  const std::uint64_t earned =
-      bucket->second.thousandths + (now_ms - bucket->second.at_ms) * rate;
+  const std::uint64_t earned = bucket->second.thousandths + (now_ms - bucket->second.at_ms) * rate;
   return std::min(earned, rate * 1000) >= 1000;
 }
 
@@ -553,7 +551,7 @@ Result Bridge::receive(const std::string& from, const std::vector<std::uint8_t>&
 }
 
 bool Bridge::may_flap(const Place& place, std::uint64_t now_ms) const {
-  constexpr std::uint64_t kTwoSweepsMilliseconds = 2500;
+  constexpr std::uint64_t kTwoSweepsMilliseconds = 10'000;  // and the longest step in between
   return moves_since(moves_, place, now_ms - kTwoSweepsMilliseconds) >= kMovesMax;
 }
 

@@ -1,5 +1,6 @@
-// The reference: what docs/ISOLATION.md says of a frame, in the slowest and plainest way. Written from that text and not from the dataplane, of which it includes
-// nothing; names are strings, tables are maps, time has 64 bits.
+// The reference: what docs/ISOLATION.md says of a frame, in the slowest and plainest way. Written
+// from that text and not from the dataplane, of which it includes nothing; names are strings,
+// tables are maps, time has 64 bits.
 //
 // Time: the caller says with second_passed() when a second ends; it tells nothing of ageing, which
 // is exact to the millisecond.
@@ -28,8 +29,8 @@ struct Port {
   std::set<Mac> macs;  // bound; none: the port learns
   std::set<Mac> shared_macs;
   bool any_ip = false;
-  std::set<int> families;          // 4 and 6, as far as its binding has addresses of it
-  std::vector<Prefix> own;         // addresses, prefixes, shared and link-local addresses
+  std::set<int> families;   // 4 and 6, as far as its binding has addresses of it
+  std::vector<Prefix> own;  // addresses, prefixes, shared and link-local addresses
   std::vector<Prefix> routes;
   std::vector<Address> broadcasts;  // of its subnets
   bool any_link_local = false;
@@ -88,7 +89,8 @@ class Bridge {
   /// A reload. What was learned stays, where the port still learns and nobody has it bound.
   void change(World world);
 
-  /// Whether this address may have moved so often within two sweeps that it counts as flapping.
+  /// Whether this address may have moved so often within two sweeps, and a step of time between
+  /// them, that it counts as flapping.
   [[nodiscard]] bool may_flap(const Place& place, std::uint64_t now_ms) const;
   [[nodiscard]] std::string owner_of(const std::string& segment, Mac mac) const;
   [[nodiscard]] const World& world() const { return world_; }

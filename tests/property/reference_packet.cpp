@@ -41,8 +41,8 @@ Bridge::Packet::Packet(const std::vector<std::uint8_t>& bytes, std::size_t head_
 }
 
 bool Bridge::Packet::is_qemu_announcement() const {
-  const bool is_rarp_for_ip = at(14, 2) == 1 && at(16, 2) == 0x0800 && at(18, 1) == 6 &&
-                              at(19, 1) == 4 && at(20, 2) == 3;
+  const bool is_rarp_for_ip =
+      at(14, 2) == 1 && at(16, 2) == 0x0800 && at(18, 1) == 6 && at(19, 1) == 4 && at(20, 2) == 3;
   const bool has_no_addresses = at(28, 4) == 0 && at(38, 4) == 0;
   const bool is_of_itself = at(22, 6) == source && at(32, 6) == source;
   return destination == kBroadcast && is_rarp_for_ip && has_no_addresses && is_of_itself;
@@ -130,7 +130,8 @@ void Bridge::Packet::read_udp(std::size_t where, std::size_t end) {
   const std::size_t limit = std::min(end, head_.size());
   const std::uint64_t operation = limit > where + 8 ? at(where + 8, 1) : 0;
   says = to == 68 || operation == 2 ? "dhcp server" : "dhcp client";
-  const bool has_client = limit >= where + 8 + 34 && at(where + 9, 1) == 1 && at(where + 10, 1) == 6;
+  const bool has_client =
+      limit >= where + 8 + 34 && at(where + 9, 1) == 1 && at(where + 10, 1) == 6;
   if (has_client) claimed = at(where + 8 + 28, 6);
   dhcp_from_nowhere = to == 67 && from == 68 && operation == 1 && destination == kBroadcast &&
                       receiver == Address{255, 255, 255, 255} && claimed == source;

@@ -61,5 +61,19 @@ TEST(DropReasons, AreEachExercisedByATest) {
   }
 }
 
+// The manual page carries the list's own words; docs/ISOLATION.md says which check gives the
+// reason.
+TEST(DropReasons, AreEachDocumented) {
+  const std::string page = text_of(BULKHEAD_SOURCE_DIR "/docs/man/bulkhead.8");
+  const std::string policy = text_of(BULKHEAD_SOURCE_DIR "/docs/ISOLATION.md");
+  for (const DropReasonText& reason : kDropReasons) {
+    const std::string name(reason.name);
+    std::string help(reason.help);
+    std::erase(help, '`');
+    EXPECT_NE(page.find(".B " + name + "\n" + help + ".\n"), std::string::npos) << name;
+    EXPECT_NE(policy.find('`' + name + '`'), std::string::npos) << name;
+  }
+}
+
 }  // namespace
 }  // namespace bulkhead

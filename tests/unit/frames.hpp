@@ -55,7 +55,11 @@ inline Bytes frame(MacAddress destination, MacAddress source, std::uint16_t ethe
     put(bytes, 22, 64, 1);   // time to live
     put(bytes, 23, 253, 1);  // for experiments
     put(bytes, 26, 0x0a00'0000 | from, 4);
-    put(bytes, 30, broadcast ? 0xffff'ffff : destination.is_group() ? 0xe000'0001 : 0x0a00'0000 | to, 4);
+    put(bytes, 30,
+        broadcast                ? 0xffff'ffff
+        : destination.is_group() ? 0xe000'0001
+                                 : 0x0a00'0000 | to,
+        4);
   } else if (ethertype == kIpv6) {
     put(bytes, 14, 0x60, 1);
     put(bytes, 18, length < 54 ? 0 : length - 54, 2);
