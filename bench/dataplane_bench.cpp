@@ -2,7 +2,9 @@
 // that does nothing. One iteration is one frame (forward: one batch of 64; a_frame is its share).
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <array>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -29,6 +31,11 @@ void write(std::uint8_t* bytes, MacAddress destination, MacAddress source) {
   }
   bytes[12] = 0x08;
   bytes[13] = 0x00;
+  bytes[14] = 0x45;  // IPv4, of an experimental protocol
+  bytes[17] = kFrameBytes - 14;
+  bytes[23] = 253;
+  bytes[26] = bytes[30] = 10;
+  bytes[27] = bytes[31] = 9;
 }
 
 /// Ports 0 to guests - 1 are bound guests; the last is an uplink that has learned `learned`
@@ -50,8 +57,8 @@ struct House {
     snapshot = control::compile(config, sites, {{"default", 0}}, {}, kKey);
     uplink = static_cast<PortIndex>(guests);
     for (std::size_t i = 0; i < learned; ++i) {
-      const Fdb::Judgement taught = fdb.judge(*snapshot, uplink, learned_mac(i), 0);
-      fdb.learn(*snapshot, uplink, learned_mac(i), taught.change, 0);
+      const Fdb::Judgement taught = fdb.judge(*snapshot, uplink, learned_mac(i), false, 0);
+      fdb.learn(*snapshot, uplink, learned_mac(i), false, taught.change, 0);
     }
   }
 
@@ -95,9 +102,11 @@ BENCHMARK(bm_look_up)
 void run_decide(benchmark::State& state, const House& house, const std::vector<Parsed>& frames,
                 const std::vector<PortIndex>& from) {
   std::size_t i = 0;
+  const Limiter limiter;
   for (auto _ : state) {
     const std::size_t at = ++i % frames.size();
-    benchmark::DoNotOptimize(decide(*house.snapshot, house.fdb, frames[at], from[at], 1));
+    benchmark::DoNotOptimize(
+        decide(*house.snapshot, {house.fdb, limiter}, frames[at], from[at], 1));
   }
 }
 
@@ -139,6 +148,78 @@ void bm_decide_learned(benchmark::State& state) {
   run_decide(state, house, frames, std::vector<PortIndex>(kSamples, house.uplink));
 }
 BENCHMARK(bm_decide_learned)->ArgNames({"ports", "addresses"})->Args({2, 1})->Args({1024, 65'536});
+
+config::InterfaceAddress address_of(bool is_v6, std::size_t guest, std::size_t i) {
+  config::InterfaceAddress address;
+  address.is_v6 = is_v6;
+  address.bytes = is_v6 ? std::array<std::uint8_t, 16>{0xfd} : std::array<std::uint8_t, 16>{10};
+  const std::size_t last = is_v6 ? 15 : 3;
+  address.bytes[last] = static_cast<std::uint8_t>(i + 1);
+  address.bytes[last - 1] = static_cast<std::uint8_t>(guest);
+  address.prefix_length = is_v6 ? 64 : 16;
+  return address;
+}
+
+/// parse() and decide() of a frame between 64 guests. Arguments: what each has of MACs, IPv4 and
+/// IPv6 addresses (0: one MAC and ip = "any"); whether the frames are IPv6.
+void bm_frame(benchmark::State& state) {
+  constexpr std::size_t kGuests = 64;
+  const auto count = static_cast<std::size_t>(state.range(0));
+  const bool is_v6 = state.range(1) != 0;
+  const std::size_t macs = std::max<std::size_t>(count, 1);
+  config::Config config;
+  std::map<std::string, control::Site> sites;
+  for (std::size_t guest = 0; guest < kGuests; ++guest) {
+    config::Port port;
+    port.name = std::to_string(guest);
+    port.any_ip = count == 0;
+    for (std::size_t i = 0; i < macs; ++i) port.macs.push_back(guest_mac(guest * 256 + i));
+    for (std::size_t i = 0; i < count; ++i) {
+      port.addresses.push_back(address_of(false, guest, i));
+      port.addresses.push_back(address_of(true, guest, i));
+    }
+    sites[port.name] = {static_cast<PortIndex>(guest), 0, true, 1500};
+    config.ports[port.name] = port;
+  }
+  config.segments["default"];
+  const auto snapshot = control::compile(config, sites, {{"default", 0}}, {}, kKey);
+  const Fdb fdb(64, kKey);
+  const Limiter limiter;
+  std::mt19937_64 random(1);
+  std::vector<std::uint8_t> memory(kSamples * kFrameBytes);
+  std::vector<Buffer> buffers(kSamples);
+  std::vector<PortIndex> from(kSamples);
+  for (std::size_t i = 0; i < kSamples; ++i) {
+    const std::size_t one = random() % kGuests;
+    const std::size_t other = (one + 1 + random() % (kGuests - 1)) % kGuests;
+    std::uint8_t* bytes = memory.data() + i * kFrameBytes;
+    write(bytes, guest_mac(other * 256 + random() % macs), guest_mac(one * 256 + random() % macs));
+    const std::size_t octets = is_v6 ? 16 : 4;
+    std::uint8_t* sender = bytes + (is_v6 ? 22 : 26);
+    if (is_v6) {
+      const std::array<std::uint8_t, 10> header{0x86, 0xdd, 0x60, 0, 0, 0, 0, 10, 59, 64};
+      std::copy(header.begin(), header.end(), bytes + 12);
+    }
+    const auto source = address_of(is_v6, one, random() % macs);
+    const auto destination = address_of(is_v6, other, random() % macs);
+    std::copy_n(source.bytes.begin(), octets, sender);
+    std::copy_n(destination.bytes.begin(), octets, sender + octets);
+    buffers[i].data = bytes;
+    buffers[i].length = kFrameBytes;
+    from[i] = static_cast<PortIndex>(one);
+  }
+  std::size_t i = 0;
+  std::size_t passed = 0;
+  for (auto _ : state) {
+    const std::size_t at = ++i % kSamples;
+    const Parsed parsed = parse({&buffers[at], kFrameBytes, from[at]});
+    const Verdict verdict = decide(*snapshot, {fdb, limiter}, parsed, from[at], 1);
+    passed += verdict.kind == Verdict::Kind::unicast ? 1 : 0;
+    benchmark::DoNotOptimize(verdict);
+  }
+  if (passed != i) state.SkipWithError("frames were dropped");
+}
+BENCHMARK(bm_frame)->ArgNames({"addresses", "v6"})->ArgsProduct({{0, 1, 64}, {0, 1}});
 
 /// Hands out frames that stand ready, and takes every frame.
 class NullBackend : public Backend {

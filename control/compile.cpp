@@ -152,6 +152,7 @@ void bind_macs(Snapshot& snapshot, const config::Port& port, PortPolicy& policy,
     snapshot.macs.push_back(mac);
     bind(snapshot, mac, policy.segment, index, EntryKind::bound);
   }
+  policy.shares_macs = !port.shared_macs.empty();
   for (const MacAddress mac : port.shared_macs) {
     snapshot.macs.push_back(mac);
     bind(snapshot, mac, policy.segment, index, EntryKind::shared);
@@ -169,6 +170,8 @@ void bind_addresses(Snapshot& snapshot, const config::Port& port, PortPolicy& po
   const auto own_single = [&](const config::InterfaceAddress& address) {
     const IpAddress ip = address_of(address.is_v6, address.bytes);
     own(address.is_v6, ip, address.is_v6 ? 128 : 32);
+    IpAddress& first = policy.first_address[address.is_v6 ? 1 : 0];
+    if (first.is_zero()) first = ip;
     if (address.is_v6 || address.prefix_length > 30) return;
     const std::uint64_t hosts = 0xffff'ffffULL >> address.prefix_length;
     snapshot.subnets.push_back(IpAddress{0, ip.low | hosts});

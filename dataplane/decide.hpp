@@ -71,6 +71,12 @@ struct Memory {
 
 [[nodiscard]] inline bool has_mac(const Snapshot& snapshot, const PortPolicy& port,
                                   MacAddress mac) {
+  constexpr std::size_t kFewMacs = 4;  // as fast to go through as to look up
+  if (port.mac_count > kFewMacs) {
+    const MacTable::Entry* bound = snapshot.bound.find(mac, port.segment);
+    if (bound == nullptr) return false;
+    if (bound->kind == EntryKind::bound) return &snapshot.ports[bound->port] == &port;
+  }
   const std::span<const MacAddress> macs = snapshot.macs_of(port);
   return std::ranges::find(macs, mac) != macs.end();
 }
@@ -97,6 +103,9 @@ enum class Ownership : std::uint8_t { own, others, nobodys };
 
 [[nodiscard]] inline Ownership ownership(const Snapshot& snapshot, PortIndex index, bool is_v6,
                                          IpAddress address) {
+  if (address == snapshot.ports[index].first_address[is_v6 ? 1 : 0] && !address.is_zero()) {
+    return Ownership::own;
+  }
   const auto owners = owners_of(snapshot, snapshot.ports[index].segment, is_v6, address);
   if (owners.empty()) return Ownership::nobodys;
   return std::ranges::find(owners, index) != owners.end() ? Ownership::own : Ownership::others;
@@ -178,6 +187,7 @@ struct Case {
     return memory.fdb.claimant(snapshot, port.segment, address.low);
   }
   [[nodiscard]] Ownership whose(bool v6, IpAddress address) const {
+    if (address == port.first_address[v6 ? 1 : 0] && !address.is_zero()) return Ownership::own;
     const auto who = holders(v6, address);
     if (who.empty()) return Ownership::nobodys;
     return std::ranges::find(who, from) != who.end() ? Ownership::own : Ownership::others;
@@ -407,93 +417,96 @@ template <class Trace>
   return kPassed;
 }
 
-/// A verdict that floods over `ports`, or over `owners` too.
-inline Verdict flood(std::span<const PortIndex> ports, std::span<const PortIndex> owners = {}) {
-  Verdict verdict;
+// A verdict is filled in where it is to be: it is too large to hand about.
+
+/// Floods over `ports`, and over `owners` too.
+inline void flood(Verdict& verdict, std::span<const PortIndex> ports,
+                  std::span<const PortIndex> owners = {}) {
   verdict.kind = Verdict::Kind::flood;
   verdict.ports = ports;
   verdict.owners = owners;
-  return verdict;
 }
 
-inline Verdict drop(DropReason reason, PortIndex refuser = kNoPort) {
-  Verdict verdict;
+inline void drop(Verdict& verdict, DropReason reason, PortIndex refuser = kNoPort) {
+  verdict.kind = Verdict::Kind::drop;
   verdict.reason = reason;
   verdict.port = refuser;
-  return verdict;
+  verdict.shadow.reset();
 }
 
 /// A question who has an address: to the owner if in reach, and nobody else. Without one, to those
 /// who may have it.
 template <class Trace>
-[[nodiscard]] Verdict route_question(const Case<Trace>& c, const ReachSet& reach, bool v6,
-                                     IpAddress address) {
+void route_question(const Case<Trace>& c, const ReachSet& reach, Verdict& verdict, bool v6,
+                    IpAddress address) {
   const auto owners = c.holders(v6, address);
   if (owners.size() == 1) {
-    if (!c.trace(Check::no_hairpin, owners.front() != c.from)) return drop(DropReason::hairpin);
-    if (!c.trace(Check::reach, reach.contains(owners.front()))) return drop(DropReason::isolated);
+    if (!c.trace(Check::no_hairpin, owners.front() != c.from))
+      return drop(verdict, DropReason::hairpin);
+    if (!c.trace(Check::reach, reach.contains(owners.front())))
+      return drop(verdict, DropReason::isolated);
   }
-  if (!owners.empty()) return flood({}, owners);
-  return flood(v6 && is_claimable(address) ? reach.link_local : reach.ownerless);
+  if (!owners.empty()) return flood(verdict, {}, owners);
+  return flood(verdict, v6 && is_claimable(address) ? reach.link_local : reach.ownerless);
 }
 
 /// ISOLATION.md, "Where it goes": frames to a group.
 template <class Trace>
-[[nodiscard]] Verdict route_group(const Case<Trace>& c, const ReachSet& reach) {
+void route_group(const Case<Trace>& c, const ReachSet& reach, Verdict& verdict) {
   const Parsed& frame = c.frame;
-  if (frame.flaw != Flaw::none) return flood(reach.flood);  // from a trusted port
+  if (frame.flaw != Flaw::none) return flood(verdict, reach.flood);  // from a trusted port
   switch (frame.message) {
     case Message::arp_probe:
-      return flood(reach.trusted, c.holders(false, frame.receiver));
+      return flood(verdict, reach.trusted, c.holders(false, frame.receiver));
     case Message::dad_solicitation: {
       const auto holders = c.holders(true, frame.nd_target);
-      if (holders.empty() && is_claimable(frame.nd_target)) return flood(reach.testers);
-      return flood(reach.trusted, holders);
+      if (holders.empty() && is_claimable(frame.nd_target)) return flood(verdict, reach.testers);
+      return flood(verdict, reach.trusted, holders);
     }
     case Message::arp_request:
-      return route_question(c, reach, false, frame.receiver);
+      return route_question(c, reach, verdict, false, frame.receiver);
     case Message::neighbor_solicitation:
-      return route_question(c, reach, true, frame.nd_target);
+      return route_question(c, reach, verdict, true, frame.nd_target);
     case Message::dhcp_client:
     case Message::dhcpv6_client:
-      return flood(reach.dhcp_servers);
+      return flood(verdict, reach.dhcp_servers);
     case Message::router_solicitation:
-      return flood(reach.routers);
+      return flood(verdict, reach.routers);
     case Message::igmp_report:
     case Message::mld_report:
-      return flood(reach.queriers);
+      return flood(verdict, reach.queriers);
     default:
-      return flood(reach.flood);
+      return flood(verdict, reach.flood);
   }
 }
 
 template <class Trace>
-[[nodiscard]] Verdict route_unicast(const Case<Trace>& c, const ReachSet& reach, MacAddress mac) {
+void route_unicast(const Case<Trace>& c, const ReachSet& reach, Verdict& verdict, MacAddress mac) {
   const PortIndex to = locate(c.snapshot, c.memory.fdb, mac, c.port.segment, c.now_ms);
   if (to == kNoPort) {
     const bool taken =
         reach.unknown.size() > 1 || (reach.unknown.size() == 1 && reach.unknown.front() != c.from);
-    if (!c.trace(Check::known_destination, taken)) return drop(DropReason::unknown_destination);
-    return flood(reach.unknown);
+    if (!c.trace(Check::known_destination, taken))
+      return drop(verdict, DropReason::unknown_destination);
+    return flood(verdict, reach.unknown);
   }
-  if (!c.trace(Check::no_hairpin, to != c.from)) return drop(DropReason::hairpin);
-  if (!c.trace(Check::reach, reach.contains(to))) return drop(DropReason::isolated);
-  if (const Refusal reason = admit(c.snapshot, c.frame, to, to, c.trace)) return drop(*reason, to);
-  Verdict verdict;
+  if (!c.trace(Check::no_hairpin, to != c.from)) return drop(verdict, DropReason::hairpin);
+  if (!c.trace(Check::reach, reach.contains(to))) return drop(verdict, DropReason::isolated);
+  if (const Refusal reason = admit(c.snapshot, c.frame, to, to, c.trace))
+    return drop(verdict, *reason, to);
   verdict.kind = Verdict::Kind::unicast;
   verdict.port = to;
-  return verdict;
 }
 
 template <class Trace>
-[[nodiscard]] Verdict route(const Case<Trace>& c) {
+void route(const Case<Trace>& c, Verdict& verdict) {
   const ReachSet& reach = c.snapshot.reach[c.port.reach];
-  if (!c.frame.destination.is_group()) return route_unicast(c, reach, c.frame.destination);
+  if (!c.frame.destination.is_group()) return route_unicast(c, reach, verdict, c.frame.destination);
   // A DHCP answer to all is for one.
   if (c.frame.message == Message::dhcp_server) {
-    return route_unicast(c, reach, c.frame.claimed);
+    return route_unicast(c, reach, verdict, c.frame.claimed);
   }
-  return route_group(c, reach);
+  return route_group(c, reach, verdict);
 }
 
 /// Check E for a port with ip = "any": no address that is bound elsewhere.
@@ -558,36 +571,43 @@ Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& fra
                std::uint32_t now_ms, const Trace& trace) {
   const PortPolicy& port = snapshot.ports[from];
   const detail::Case<Trace> c{snapshot, memory, frame, from, port, now_ms, trace};
-  std::optional<DropReason> shadow;
+  Verdict verdict;
   if (const auto reason = detail::may_enter(c)) {
+    verdict.reason = *reason;
     const bool excused = !port.enforce && frame.whole_header && !detail::takes_what_is_others(c);
-    if (!excused) return detail::drop(*reason);
-    shadow = reason;
+    if (!excused) return verdict;
+    verdict.shadow = reason;
   }
   // Check 13.
-  const Budget budget = detail::budget_of(frame);
-  if (!trace(Check::rate, memory.limiter.allows(from, budget, port.rates, now_ms))) {
-    if (port.enforce) return detail::drop(DropReason::rate_limited);
-    shadow = shadow.value_or(DropReason::rate_limited);
-  }
-  const MacTable::Entry* bound = snapshot.bound.find(frame.source, port.segment);
-  const bool shared = bound != nullptr && bound->kind == EntryKind::shared;
-  Fdb::Judgement taught;
-  // A bound or static address on its own port is known already.
-  const bool sound = !shadow || (!frame.source.is_group() && !frame.source.is_zero());
-  if (sound && (shared || (port.learns && bound == nullptr))) {
-    taught = memory.fdb.judge(snapshot, from, frame.source, shared, now_ms);
-    if (!trace(Check::learning, taught.change != Fdb::Change::refuse)) {
-      return detail::drop(taught.reason);
+  verdict.budget = detail::budget_of(frame);
+  if (!trace(Check::rate, memory.limiter.allows(from, verdict.budget, port.rates, now_ms))) {
+    if (!verdict.shadow) verdict.shadow = DropReason::rate_limited;
+    if (port.enforce) {
+      detail::drop(verdict, DropReason::rate_limited);
+      return verdict;
     }
   }
-  Verdict verdict = detail::route(c);
+  // A bound or static address on its own port is known already.
+  Fdb::Change change = Fdb::Change::nothing;
+  if (port.learns || port.shares_macs) {
+    const MacTable::Entry* bound = snapshot.bound.find(frame.source, port.segment);
+    verdict.shared_source = bound != nullptr && bound->kind == EntryKind::shared;
+    const bool sound =
+        !frame.source.is_group() && !frame.source.is_zero();  // in shadow, it may not
+    if (sound && (verdict.shared_source || (port.learns && bound == nullptr))) {
+      const Fdb::Judgement taught =
+          memory.fdb.judge(snapshot, from, frame.source, verdict.shared_source, now_ms);
+      change = taught.change;
+      if (!trace(Check::learning, change != Fdb::Change::refuse)) {
+        detail::drop(verdict, taught.reason);
+        return verdict;
+      }
+    }
+  }
+  detail::route(c, verdict);
   if (verdict.kind == Verdict::Kind::drop) return verdict;  // law 1
-  verdict.change = taught.change;
-  verdict.shared_source = shared;
-  verdict.budget = budget;
-  verdict.shadow = shadow;
-  verdict.claims = !shadow && port.any_link_local && frame.payload == Payload::ipv6;
+  verdict.change = change;
+  verdict.claims = !verdict.shadow && port.any_link_local && frame.payload == Payload::ipv6;
   return verdict;
 }
 

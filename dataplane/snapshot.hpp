@@ -3,6 +3,7 @@
 // back.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -18,15 +19,15 @@ namespace bulkhead {
 /// The ports that a port may deliver to, itself not taken out. Ports of one segment with the same
 /// options share one.
 struct ReachSet {
-  std::vector<std::uint64_t> bits;        // by port index
-  std::vector<PortIndex> flood;           // those that are up: where group frames go
-  std::vector<PortIndex> unknown;         // of these, those that take unknown unicast
-  std::vector<PortIndex> trusted;         // of these, the trusted ones
-  std::vector<PortIndex> ownerless;       // of these, who may have an address that nobody owns:
-                                          // trusted ones, and those with ip = "any"
-  std::vector<PortIndex> link_local;      // and those with link_local = "any"
-  std::vector<PortIndex> testers;         // trusted ones, and those with link_local = "any"
-  std::vector<PortIndex> dhcp_servers;    // trusted ones, and those with the role
+  std::vector<std::uint64_t> bits;      // by port index
+  std::vector<PortIndex> flood;         // those that are up: where group frames go
+  std::vector<PortIndex> unknown;       // of these, those that take unknown unicast
+  std::vector<PortIndex> trusted;       // of these, the trusted ones
+  std::vector<PortIndex> ownerless;     // of these, who may have an address that nobody owns:
+                                        // trusted ones, and those with ip = "any"
+  std::vector<PortIndex> link_local;    // and those with link_local = "any"
+  std::vector<PortIndex> testers;       // trusted ones, and those with link_local = "any"
+  std::vector<PortIndex> dhcp_servers;  // trusted ones, and those with the role
   std::vector<PortIndex> routers;
   std::vector<PortIndex> queriers;
 
@@ -59,20 +60,23 @@ struct PortPolicy {
   bool any_ip = false;   // ip = "any": MACs only, and what nobody else owns
   bool has_v4 = false;   // may speak the family at all
   bool has_v6 = false;
-  bool enforce = true;   // false: shadow mode
+  bool enforce = true;          // false: shadow mode
   bool any_link_local = false;  // link_local = "any": claims what nobody has
+  bool shares_macs = false;     // some of its MACs are other ports' by turns
   std::uint8_t roles = 0;       // RoleBit
-  std::uint8_t backend = 0;             // which of the worker's backends moves its frames
+  std::uint8_t backend = 0;     // which of the worker's backends moves its frames
   SegmentIndex segment = 0;
-  std::uint16_t reach = 0;              // index into Snapshot::reach
-  std::uint16_t mac_count = 0;          // bound MACs, from Snapshot::macs[mac_first]
+  std::uint16_t reach = 0;      // index into Snapshot::reach
+  std::uint16_t mac_count = 0;  // bound MACs, from Snapshot::macs[mac_first]
   std::uint32_t mac_first = 0;
-  std::uint32_t mac_max = 0;            // learned addresses at most
-  std::uint32_t frame_bytes_max = 0;    // MTU and Ethernet header
-  std::uint32_t route_first = 0;        // from Snapshot::routes
-  std::uint32_t subnet_first = 0;       // broadcast addresses of its subnets, Snapshot::subnets
+  std::uint32_t mac_max = 0;          // learned addresses at most
+  std::uint32_t frame_bytes_max = 0;  // MTU and Ethernet header
+  std::uint32_t route_first = 0;      // from Snapshot::routes
+  std::uint32_t subnet_first = 0;     // broadcast addresses of its subnets, Snapshot::subnets
   std::uint16_t route_count = 0;
   std::uint16_t subnet_count = 0;
+  // An address each of IPv4 and IPv6 that is its own, so that most frames need no look-up; or zero.
+  std::array<IpAddress, 2> first_address;
   Rates rates{kNoLimit, kNoLimit, kNoLimit, kNoLimit};
 };
 
@@ -104,7 +108,9 @@ struct Snapshot {
   [[nodiscard]] std::span<const IpAddress> subnets_of(const PortPolicy& port) const {
     return {subnets.data() + port.subnet_first, port.subnet_count};
   }
-  [[nodiscard]] bool has(PortIndex port) const { return port < ports.size() && ports[port].present; }
+  [[nodiscard]] bool has(PortIndex port) const {
+    return port < ports.size() && ports[port].present;
+  }
 };
 
 }  // namespace bulkhead
