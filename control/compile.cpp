@@ -78,8 +78,8 @@ PortPolicy policy_of(const config::Config& config, const config::Port& port, con
   policy.roles = role_bits(port.allow);
   policy.backend = site.backend;
   policy.segment = segment;
-  policy.mac_max = port.mac_max.value_or(
-      port.trusted ? config.segments.at(port.segment).mac_limit : kGuestMacsMax);
+  policy.mac_max = port.mac_max.value_or(port.trusted ? config.segments.at(port.segment).mac_limit
+                                                      : kGuestMacsMax);
   policy.frame_bytes_max = site.mtu + kEthernetHeader;
   policy.rates = rates_of(port.limits());
   return policy;
@@ -122,7 +122,8 @@ void bind(Snapshot& snapshot, MacAddress mac, SegmentIndex segment, PortIndex po
           EntryKind kind) {
   MacTable::Entry* entry = snapshot.bound.find(mac, segment);
   if (entry == nullptr) entry = snapshot.bound.insert(mac, segment);
-  if (entry == nullptr) throw config::ConfigError("too many bound addresses: the MAC table is full");
+  if (entry == nullptr)
+    throw config::ConfigError("too many bound addresses: the MAC table is full");
   entry->port = port;
   entry->kind = kind;
 }
@@ -185,8 +186,7 @@ void bind_addresses(Snapshot& snapshot, const config::Port& port, PortPolicy& po
   policy.route_first = static_cast<std::uint32_t>(snapshot.routes.size());
   policy.route_count = static_cast<std::uint16_t>(port.routes.size());
   for (const config::Prefix& route : port.routes) {
-    snapshot.routes.push_back(
-        {address_of(route.is_v6, route.bytes), route.length, route.is_v6});
+    snapshot.routes.push_back({address_of(route.is_v6, route.bytes), route.length, route.is_v6});
   }
   if (policy.any_link_local) snapshot.link_local_ports.push_back(index);
   if (port.link_local == config::LinkLocal::list) {
@@ -207,8 +207,8 @@ std::unique_ptr<Snapshot> compile(const config::Config& config,
                                   const std::map<std::string, Site>& sites,
                                   const std::map<std::string, SegmentIndex>& segments,
                                   const std::vector<StaticEntry>& statics, HashKey key) {
-  auto snapshot = std::make_unique<Snapshot>(count_macs(config) + statics.size(),
-                                             count_addresses(config), key);
+  auto snapshot =
+      std::make_unique<Snapshot>(count_macs(config) + statics.size(), count_addresses(config), key);
   for (const auto& [name, index] : segments) {
     const config::Segment& segment = config.segments.at(name);
     snapshot->segments.resize(std::max<std::size_t>(snapshot->segments.size(), index + 1u));
@@ -220,8 +220,8 @@ std::unique_ptr<Snapshot> compile(const config::Config& config,
     const Site& site = sites.at(name);
     const SegmentIndex segment = segments.at(port.segment);
     PortPolicy policy = policy_of(config, port, site, segment);
-    const auto [place, is_new] = reach_sets.try_emplace(
-        class_of(port), static_cast<std::uint16_t>(snapshot->reach.size()));
+    const auto [place, is_new] =
+        reach_sets.try_emplace(class_of(port), static_cast<std::uint16_t>(snapshot->reach.size()));
     if (is_new) snapshot->reach.push_back(reach_of(config, sites, port));
     policy.reach = place->second;
     bind_macs(*snapshot, port, policy, site.index);

@@ -62,8 +62,8 @@ class AddressTable {
   [[nodiscard]] std::size_t place_of(SegmentIndex segment, bool is_v6, IpAddress prefix,
                                      std::uint8_t bits) const {
     __extension__ using Wide = unsigned __int128;
-    const std::uint64_t about = std::uint64_t{segment} << 16 | std::uint64_t{bits} << 8 |
-                                static_cast<std::uint64_t>(is_v6);
+    const std::uint64_t about =
+        std::uint64_t{segment} << 16 | std::uint64_t{bits} << 8 | static_cast<std::uint64_t>(is_v6);
     const Wide one = static_cast<Wide>(prefix.low ^ key_.words[0]) *
                      (prefix.high ^ std::rotl(about, 40) ^ key_.words[1]);
     const auto hash = static_cast<std::uint64_t>(one) ^ static_cast<std::uint64_t>(one >> 64);

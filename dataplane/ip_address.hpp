@@ -19,9 +19,7 @@ struct IpAddress {
   /// RFC 4291 2.7: ff00::/8.
   [[nodiscard]] constexpr bool is_v6_multicast() const { return (high >> 56) == 0xff; }
   /// RFC 4291 2.7: ff02::/16, link-local scope.
-  [[nodiscard]] constexpr bool is_v6_link_multicast() const {
-    return (high >> 48) == 0xff02;
-  }
+  [[nodiscard]] constexpr bool is_v6_link_multicast() const { return (high >> 48) == 0xff02; }
   /// RFC 4291 2.5.6: fe80::/10, of which only fe80::/64 is ever used.
   [[nodiscard]] constexpr bool is_v6_link_local() const { return (high >> 54) == 0xfe80 >> 6; }
   /// RFC 4291 2.7.1: ff02::1:ffXX:XXXX of this address.

@@ -30,8 +30,7 @@ class Limiter {
                             std::uint32_t now_ms) const {
     if (budget == Budget::none) return true;
     const auto which = static_cast<std::size_t>(budget);
-    return rates[which] == kNoLimit ||
-           tokens(ports_[port][which], rates[which], now_ms) >= kFrame;
+    return rates[which] == kNoLimit || tokens(ports_[port][which], rates[which], now_ms) >= kFrame;
   }
 
   void spend(PortIndex port, Budget budget, const Rates& rates, std::uint32_t now_ms) {

@@ -21,8 +21,8 @@
 namespace bulkhead {
 
 /// Who put an entry there, in the order of rank: an address moves only to an equal or higher one.
-/// `shared` is both: in Snapshot::bound it says that the address is of several ports by turns, in the
-/// Fdb which of them has it.
+/// `shared` is both: in Snapshot::bound it says that the address is of several ports by turns, in
+/// the Fdb which of them has it.
 enum class EntryKind : std::uint8_t { learned_guest, learned_trusted, fixed, shared, bound };
 
 struct HashKey {

@@ -1,8 +1,8 @@
 // The one canonical parser: every check, look-up and counter reads its result, and nobody else
 // reads a frame's bytes (docs/ISOLATION.md, law 2).
 //
-// It never reads past the first buffer of a frame and never fails: what it cannot read to the end of
-// what a check needs is a flaw in the result, and decide() drops it by name. It knows headers by
+// It never reads past the first buffer of a frame and never fails: what it cannot read to the end
+// of what a check needs is a flaw in the result, and decide() drops it by name. It knows headers by
 // allow-lists: what it does not know to be harmless is a flaw too.
 //
 // Bounded work: at most kExtensionHeadersMax IPv6 extension headers with kOptionsMax options each,
@@ -38,10 +38,10 @@ enum class Message : std::uint8_t {
   arp_probe,         // a request with sender 0 (RFC 5227)
   arp_announcement,  // sender = target
   arp_reply,
-  dhcp_client,       // UDP to port 67, BOOTREQUEST
-  dhcp_server,       // UDP to port 68
-  dhcpv6_client,     // UDP to port 547
-  dhcpv6_server,     // UDP to port 546
+  dhcp_client,    // UDP to port 67, BOOTREQUEST
+  dhcp_server,    // UDP to port 68
+  dhcpv6_client,  // UDP to port 547
+  dhcpv6_server,  // UDP to port 546
   igmp_report,
   igmp_query,
   mld_report,
@@ -51,7 +51,7 @@ enum class Message : std::uint8_t {
   neighbor_solicitation,
   dad_solicitation,  // from the unspecified address
   neighbor_advertisement,
-  redirect,  // ICMPv4's and ICMPv6's
+  redirect,              // ICMPv4's and ICMPv6's
   first_hop_redundancy,  // VRRP, CARP, HSRP, GLBP
   routing_protocol,      // OSPF, EIGRP, RIP, PIM, DVMRP, RPL, multicast router discovery
 };
@@ -76,9 +76,9 @@ struct Parsed {
   Payload payload = Payload::other;
   Message message = Message::data;
   Flaw flaw = Flaw::none;
-  bool whole_header = false;    // else nothing above is set but length
-  bool bridge_control = false;  // destination is a bridge-control address, see parse.cpp
-  bool has_claimed = false;     // `claimed` was there
+  bool whole_header = false;       // else nothing above is set but length
+  bool bridge_control = false;     // destination is a bridge-control address, see parse.cpp
+  bool has_claimed = false;        // `claimed` was there
   bool dhcp_from_nowhere = false;  // dhcp_client, of the one form that may have source 0.0.0.0
 
   [[nodiscard]] bool is_ip() const { return payload == Payload::ipv4 || payload == Payload::ipv6; }

@@ -11,7 +11,7 @@ bool is_removed(Check check) {
     const char* name = std::getenv("BULKHEAD_REMOVED_CHECK");
     const std::string_view wanted = name == nullptr ? "" : name;
     int number = 0;
-#define CHECK(check_name, text)                    \
+#define CHECK(check_name, text)             \
   if (wanted == #check_name) return number; \
   ++number;
 #include "dataplane/checks.def"

@@ -82,9 +82,9 @@ BAD_CONFIGS = {
     "poll": ('[bulkhead]\npoll = "sometimes"\n', 2, ["poll", "sometimes", "adaptive"]),
     "log": ('[bulkhead]\nlog = "loud"\n', 2, ["log", "loud"]),
     "vhost": (PORT.replace('device = "vm1"', 'vhost = "/run/vm1.sock"'), 2, ["vm1", "vhost"]),
-    "prefixes": (PORT + 'prefixes = ["2001:db8::/64"]\n', 5, ["vm1", "prefixes"]),
-    "limit": (PORT + "limit = { broadcast = 5 }\n", 5, ["vm1", "limit"]),
-    "enforce": (PORT + "enforce = false\n", 5, ["vm1", "enforce"]),
+    "prefixes": (PORT + 'prefixes = ["2001:db8::1/64"]\n', 5, ["vm1", "prefixes"]),
+    "limit": (PORT + "limit = { broadcast = true }\n", 5, ["vm1", "limit"]),
+    "enforce": (PORT + 'enforce = "no"\n', 5, ["vm1", "enforce"]),
     "no TOML": ("[port.vm1\n", 1, []),
     "no TOML, a value": ("[port.vm1]\ndevice = vm1\n", 2, []),
     "key twice": (PORT + 'device = "vm1"\n', 5, ["device"]),
@@ -627,7 +627,8 @@ def test_counters_count(lab):
     vm1, vm2 = lab.guests["vm1"], lab.guests["vm2"]
     lab.ledger()
     before, stats_before = lab.port("vm2"), lab.stats()
-    assert vm1.flood(vm2.mac, "--rate", 2000, "--count", 1000, "--size", 300) == 1000
+    sender = ["--src-ip", vm1.ip4, "--dst-ip", vm2.ip4]
+    assert vm1.flood(vm2.mac, "--rate", 2000, "--count", 1000, "--size", 300, *sender) == 1000
     lab.ledger()
     after, stats_after = lab.port("vm2"), lab.stats()
     assert 1000 <= after["tx_frames"] - before["tx_frames"] <= 1010

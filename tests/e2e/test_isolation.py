@@ -408,9 +408,3 @@ def test_drops_are_told(lab, watch):
                    for line in lab.log().splitlines())
 
     wait_until(logged, what="the drop is logged")
-
-
-def test_addresses_not_yet_enforced_is_said(lab):
-    """Until addresses are enforced, status, port show and the log say that they are not."""
-    for text in (lab.bh("status"), lab.bh("port", "show"), lab.log()):
-        assert re.search(r"not (yet )?enforced", text, re.IGNORECASE), text

@@ -252,7 +252,7 @@ TEST_F(WorkerTest, ExplainsWithoutChangingAnything) {
   EXPECT_EQ(flood->verdict.kind, Verdict::Kind::flood);
   EXPECT_EQ(flood->egress, (std::vector{bridge_.port("a"), bridge_.port("b"), bridge_.port("u")}));
   EXPECT_EQ(flood->parsed.source, mac('z'));
-  EXPECT_EQ(flood->steps.back().check, Check::egress_ip);
+  EXPECT_EQ(flood->steps.back().check, Check::egress_length);  // u is trusted
   EXPECT_EQ(flood->steps.back().egress, bridge_.port("u"));
   const auto unicast = explain("a", frame('b', 'a'));
   EXPECT_EQ(unicast->verdict.kind, Verdict::Kind::unicast);
