@@ -113,7 +113,8 @@ def test_guest_that_never_reads(lab):
     and what the guest does not take is dropped and counted on its egress."""
     vm1, target, mute = (lab.guests[name] for name in ("vm1", "target", "mute"))
     assert vm1.ping(target.ip4, count=2).lost == 0
-    process = vm1.flood_start(mute.mac, "--rate", 20_000, seconds=3)
+    addresses = ["--src-ip", vm1.ip4, "--dst-ip", mute.ip4]
+    process = vm1.flood_start(mute.mac, "--rate", 20_000, *addresses, seconds=3)
     time.sleep(0.3)
     results = pings(lab)
     process.communicate(timeout=20)
@@ -129,6 +130,9 @@ def test_mute_guest_hears_broadcasts_of_others(lab):
     """Broadcasts reach the others although one guest reads none of them."""
     left, right = lab.guests["left"], lab.guests["right"]
     with right.wire() as wire:
-        assert left.flood(BROADCAST, "--rate", 3000, "--count", 3000, "--size", 123) == 3000
+        lab.bh("port", "set", "left", "--limit", "broadcast=none")
+        addresses = ["--src-ip", left.ip4, "--dst-ip", "255.255.255.255"]
+        frames = ["--rate", 3000, "--count", 3000, "--size", 123]
+        assert left.flood(BROADCAST, *frames, *addresses) == 3000
         time.sleep(0.3)
         assert len([seen for seen in wire.drain() if len(seen.data) == 123]) >= 2990

@@ -7,7 +7,6 @@
 Every "nobody gets it" is asked of a Watch, which proves with each answer that nobody was deaf.
 """
 
-import re
 import time
 
 import pytest
