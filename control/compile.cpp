@@ -96,7 +96,8 @@ ReachSet reach_of(const config::Config& config, const std::map<std::string, Site
                   const config::Port& from) {
   ReachSet reach;
   reach.bits.resize(kPortsMax / 64);
-  for (const auto& [name, to] : config.ports) {
+  for (const auto& [name, port] : config.ports) {
+    const config::Port& to = port;  // clang 14 does not let a lambda have a structured binding
     if (to.segment != from.segment || !reaches(from, to)) continue;
     const Site& site = sites.at(name);
     reach.bits[site.index / 64u] |= std::uint64_t{1} << (site.index % 64u);

@@ -58,9 +58,21 @@ class Reader {
   template <std::uint32_t kBytes>
   [[nodiscard]] std::uint64_t big_endian(std::uint32_t offset) const {
     if (offset > length_ || length_ - offset < kBytes) return 0;
-    std::uint64_t value = 0;
-    std::memcpy(&value, data_ + offset, kBytes);
-    return __builtin_bswap64(value) >> (64 - 8 * kBytes);
+    // Loads of whole words: a word put together in memory would have to wait for its parts.
+    if constexpr (kBytes == 1) return data_[offset];
+    if constexpr (kBytes == 2) return __builtin_bswap16(load<std::uint16_t>(offset));
+    if constexpr (kBytes == 4) return __builtin_bswap32(load<std::uint32_t>(offset));
+    if constexpr (kBytes == 6) {
+      return std::uint64_t{__builtin_bswap32(load<std::uint32_t>(offset))} << 16 |
+             __builtin_bswap16(load<std::uint16_t>(offset + 4));
+    }
+    if constexpr (kBytes == 8) return __builtin_bswap64(load<std::uint64_t>(offset));
+  }
+  template <class Word>
+  [[nodiscard]] Word load(std::uint32_t offset) const {
+    Word word;
+    std::memcpy(&word, data_ + offset, sizeof word);
+    return word;
   }
 
   const std::uint8_t* data_;

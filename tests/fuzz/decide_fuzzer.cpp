@@ -12,8 +12,10 @@ namespace {
 
 constexpr const char* kHouse =
     "[segment.default]\nageing = \"2s\"\nmac_limit = 6\n"
-    "[port.a]\ndevice = \"a\"\nip = \"any\"\nmac = \"02:00:00:00:00:61\"\n"
-    "[port.b]\ndevice = \"b\"\nip = \"any\"\nmac = \"02:00:00:00:00:62\"\nisolated = true\n"
+    "[port.a]\ndevice = \"a\"\nip = [\"10.0.0.97/24\", \"fd00::61/64\"]\n"
+    "mac = \"02:00:00:00:00:61\"\nlink_local = \"any\"\nprefixes = [\"fd01::/64\"]\n"
+    "[port.b]\ndevice = \"b\"\nip = [\"10.0.0.98/24\", \"fd00::62/64\"]\nroutes = [\"::/0\"]\nmac "
+    "= \"02:00:00:00:00:62\"\nisolated = true\n"
     "[port.m]\ndevice = \"m\"\nip = \"any\"\nmac = \"any\"\nmac_max = 3\nisolated = true\n"
     "[port.n]\ndevice = \"n\"\nip = \"any\"\nmac = \"any\"\nunknown = true\n"
     "[port.u]\ndevice = \"u\"\ntrusted = true\n";
@@ -43,6 +45,12 @@ void judge(const Snapshot& snapshot, Fdb& fdb, const Parsed& parsed, PortIndex f
     require(to != from && snapshot.reach[snapshot.ports[from].reach].contains(to));
     require(port.trusted || port.learns || mac.is_group() || has_mac(snapshot, port, mac));
     const MacTable::Entry* bound = snapshot.bound.find(parsed.source, port.segment);
+    const bool is_v6 = parsed.payload == Payload::ipv6;
+    if (parsed.is_ip() && parsed.flaw == Flaw::none) {
+      const bool of_guest = !snapshot.ports[from].trusted;
+      require(!of_guest || ownership(snapshot, from, is_v6, parsed.sender) != Ownership::others);
+      require(port.trusted || ownership(snapshot, to, is_v6, parsed.receiver) != Ownership::others);
+    }
     require(bound == nullptr || bound->port == from);
   };
   if (verdict.kind == Verdict::Kind::drop) require(verdict.change == Fdb::Change::nothing);
