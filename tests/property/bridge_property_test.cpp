@@ -31,7 +31,7 @@ using test::TestBridge;
 
 constexpr std::uint32_t kHeader = 14;
 constexpr std::size_t kMacsInPlay = 10;
-constexpr std::uint64_t kSequences = 300;
+constexpr std::uint64_t kSequences = 700;
 
 MacAddress mac_in_play(std::size_t i) { return {0x0200'0000'0010u + i}; }
 MacAddress shared_mac(std::size_t i) { return {0x0000'5e00'0101u + i}; }
@@ -309,6 +309,12 @@ Sent draw_frame(const Setting& setting, Dice& dice, std::uint32_t number) {
   }
   if (dice.chance(2)) source = dice.pick<MacAddress>({{0}, test::mac('*'), test::mac('+')});
   MacAddress destination = mac_in_play(dice.roll(kMacsInPlay + 1));
+  if (dice.chance(60)) {  // to one who is there
+    auto other = setting.config.ports.begin();
+    std::advance(other, static_cast<long>(dice.roll(setting.config.ports.size())));
+    const bool is_near = other != port && other->second.segment == port->second.segment;
+    if (is_near && !other->second.macs.empty()) destination = dice.pick(other->second.macs);
+  }
   while (destination == source && !dice.chance(10))
     destination = mac_in_play(dice.roll(kMacsInPlay));
   if (dice.chance(15)) destination = dice.pick<MacAddress>({test::mac('*'), test::mac('+')});
