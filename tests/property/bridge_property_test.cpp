@@ -694,7 +694,7 @@ TEST(Property, TheBridgeDoesAsTheReference) {
     if (name == "overrun") continue;
     EXPECT_GE(seen[name] + seen["egress " + name], 100u) << name;
   }
-  EXPECT_GE(seen["unicast"], 3'000u);
+  EXPECT_GE(seen["unicast"], 10'000u);
   EXPECT_GE(seen["flooded"], 10'000u);
 }
 
