@@ -17,7 +17,7 @@ std::size_t Conduit::receive(std::span<Frame> batch) {
       socket_.receive({buffers.data(), std::min(batch.size(), buffers.size())});
   std::size_t count = 0;
   for (std::size_t i = 0; i < received; ++i) {
-    const PortIndex port = untag(*buffers[i]);
+    const PortIndex port = take_prefix(*buffers[i]);
     if (port == kNoPort || ports_[port].socket == nullptr) {
       umem_.pool().release(buffers[i]);  // the port has gone meanwhile
       continue;
@@ -29,20 +29,15 @@ std::size_t Conduit::receive(std::span<Frame> batch) {
   return count;
 }
 
-PortIndex Conduit::untag(Buffer& buffer) {
-  constexpr std::uint32_t kMacs = 12;
-  constexpr std::uint32_t kTag = 4;
-  if (buffer.length < kMacs + kTag || buffer.data[kMacs] != 0x88 ||
-      buffer.data[kMacs + 1] != 0xa8) {
-    return kNoPort;
-  }
-  const auto vlan =
-      static_cast<std::uint16_t>((buffer.data[kMacs + 2] & 0x0f) << 8 | buffer.data[kMacs + 3]);
-  if (vlan == 0 || vlan > kPortsMax) return kNoPort;
-  std::memmove(buffer.data + kTag, buffer.data, kMacs);
-  buffer.data += kTag;
-  buffer.length -= kTag;
-  return static_cast<PortIndex>(vlan - 1);
+PortIndex Conduit::take_prefix(Buffer& buffer) {
+  constexpr std::uint32_t kBytes = sizeof(bulkhead_prefix);
+  bulkhead_prefix prefix;
+  if (buffer.length < kBytes) return kNoPort;
+  std::memcpy(&prefix, buffer.data, kBytes);
+  if (prefix.port >= kPortsMax) return kNoPort;
+  buffer.data += kBytes;
+  buffer.length -= kBytes;
+  return static_cast<PortIndex>(prefix.port);
 }
 
 // What has arrived no longer counts against the ports' windows.

@@ -71,8 +71,8 @@ class Conduit : public Backend {
     bool unsent = false;   // in unsent_
   };
 
-  /// Takes the conduit's tag off. Says whose frame it is; kNoPort if nobody's.
-  PortIndex untag(Buffer& buffer);
+  /// Takes the conduit's prefix off. Says whose frame it is; kNoPort if nobody's.
+  static PortIndex take_prefix(Buffer& buffer);
   void publish(std::span<const Frame> batch);
 
   Umem& umem_;

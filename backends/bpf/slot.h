@@ -9,8 +9,10 @@
 
 #ifdef __cplusplus
 #include <cstdint>
+using bulkhead_u32 = std::uint32_t;
 using bulkhead_u64 = std::uint64_t;
 #else
+typedef unsigned int bulkhead_u32;
 typedef unsigned long long bulkhead_u64;
 #endif
 
@@ -26,4 +28,9 @@ struct bulkhead_slot {
 	bulkhead_u64 lost;      /* died in the conduit */
 	bulkhead_u64 window;    /* 0: closed, nothing passes */
 	bulkhead_u64 reserved1[5];
+};
+
+/* In front of every frame that the worker receives from the conduit. */
+struct bulkhead_prefix {
+	bulkhead_u32 port; /* index of the slot */
 };

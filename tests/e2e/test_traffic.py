@@ -289,3 +289,28 @@ def test_another_device_kind():
             assert vm1.tcp_mbps(uplink, family) > 20
             assert uplink.tcp_mbps(vm1, family) > 20
         lab.ledger()
+
+
+def test_older_kernels(monkeypatch):
+    """Where XDP cannot see a tag beside the frame, the conduit's tag goes through it: the same
+    frames arrive, and a guest's tags, hidden or not, are seen."""
+    monkeypatch.setenv("BULKHEAD_TAG_INSIDE", "1")
+    with Lab() as lab:
+        vm1, vm2 = lab.veth("vm1"), lab.veth("vm2")
+        vm3 = lab.tap("vm3")
+        vm1.install_hidden_tags()
+        lab.start()
+        assert vm1.ping(vm2.ip4, count=5).lost == 0
+        assert vm3.tcp_mbps(vm1) > 50
+        with vm2.wire() as receiver, vm1.wire() as sender:
+            for size in [60, 500, 1514]:
+                token = new_token()
+                frame = vm1.frame_to(vm2, token, size=size)
+                sender.send(frame)
+                assert receiver.wait_for(token).data == frame
+            frame = vm1.frame_to(vm2, new_token(), size=100)
+            tagged = vm1.frame_to(vm2, new_token(), size=100, tags=[(0x88A8, 3)])
+            with lab.counts("vm1", "tagged", count=3):
+                sender.send(frame, hidden_tag=(0x8100, 0))
+                sender.send(frame, hidden_tag=(0x88A8, 2))
+                sender.send(tagged)
