@@ -8,6 +8,7 @@
 
 #include "dataplane/counters.hpp"
 #include "dataplane/decide.hpp"
+#include "dataplane/drop_reporter.hpp"
 #include "dataplane/mailbox.hpp"
 #include "dataplane/worker.hpp"
 

@@ -2,61 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstring>
 #include <utility>
 
 namespace bulkhead {
-
-void DropReporter::report(DropReason reason, bool at_egress, PortIndex port, const Frame& frame,
-                          bool shadow) {
-  const bool tells = said_[frame.from] < limit_;
-  if (!tells && !capturing_) return;
-  Event event;
-  event.kind = Event::Kind::dropped;
-  event.reason = reason;
-  event.at_egress = at_egress;
-  event.shadow = shadow;
-  event.port = port;
-  event.from = frame.from;
-  event.length = frame.length;
-  event.head_length =
-      std::min<std::uint32_t>(frame.head->length, static_cast<std::uint32_t>(Event::kHeadBytes));
-  std::memcpy(event.head.data(), frame.head->data, event.head_length);
-  for (CaptureRing* ring : captures_) {
-    if (ring != nullptr) ring->offer(event, frame);
-  }
-  if (!tells) return;
-  ++said_[frame.from];
-  if (!mailbox_.events.push(event)) mailbox_.events_lost.fetch_add(1, std::memory_order_relaxed);
-}
-
-bool DropReporter::set_capture(CaptureRing* before, CaptureRing* after) {
-  const auto place = std::ranges::find(captures_, before);
-  if (place == captures_.end()) return false;
-  *place = after;
-  capturing_ = std::ranges::any_of(captures_, [](CaptureRing* ring) { return ring != nullptr; });
-  return true;
-}
-
-void CaptureRing::offer(const Event& event, const Frame& frame) {
-  const PortIndex port = port_.load(std::memory_order_relaxed);
-  if ((port != kNoPort && event.port != port) || (reason_ && event.reason != *reason_)) return;
-  const std::uint64_t put = put_.load(std::memory_order_relaxed);
-  if (put - taken_.load(std::memory_order_acquire) == kSlots) {
-    lost_.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
-  Slot& slot = slots_[put % kSlots];
-  slot.event = event;
-  slot.length = 0;
-  for (const Buffer* buffer = frame.head; buffer != nullptr; buffer = buffer->next) {
-    const auto room = static_cast<std::uint32_t>(kFrameBytesMax - slot.length);
-    const std::uint32_t count = std::min(buffer->length, room);
-    std::memcpy(slot.bytes.data() + slot.length, buffer->data, count);
-    slot.length += count;
-  }
-  put_.store(put + 1, std::memory_order_release);
-}
 
 Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailbox& mailbox)
     : pool_(pool),
@@ -71,39 +19,37 @@ Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailb
 void Forwarder::forward(const Snapshot& snapshot, Fdb& fdb, std::span<const Frame> frames,
                         std::uint32_t now_ms) {
   assert(frames.size() <= kBatchFrames);
-  std::array<Parsed, kBatchFrames>& parsed = parsed_;
-  std::array<Verdict, kBatchFrames>& verdicts = verdicts_;
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    parsed[i] = parse(frames[i]);
+    parsed_[i] = parse(frames[i]);
     const SegmentIndex segment = snapshot.ports[frames[i].from].segment;
-    snapshot.bound.prefetch(parsed[i].destination, segment);
-    fdb.prefetch(parsed[i].destination, segment);
+    snapshot.bound.prefetch(parsed_[i].destination, segment);
+    fdb.prefetch(parsed_[i].destination, segment);
   }
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const Frame& frame = frames[i];
     PortCounters& ingress = counters_[frame.from];
     ++ingress.received;
     ingress.received_bytes += frame.length;
-    verdicts[i] = decide(snapshot, {fdb, limiter_}, parsed[i], frame.from, now_ms);
-    if (verdicts[i].kind != Verdict::Kind::drop) {
-      remember(snapshot, fdb, frame, parsed[i], verdicts[i], now_ms);
+    verdicts_[i] = decide(snapshot, {fdb, limiter_}, parsed_[i], frame.from, now_ms);
+    if (verdicts_[i].kind != Verdict::Kind::drop) {
+      remember(snapshot, fdb, frame, parsed_[i], verdicts_[i], now_ms);
     }
   }
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    if (verdicts[i].kind != Verdict::Kind::unicast) continue;
+    if (verdicts_[i].kind != Verdict::Kind::unicast) continue;
     ++counters_[frames[i].from].unicast;
-    ++counters_[verdicts[i].port].offered;
-    deliver(snapshot, verdicts[i].port, frames[i]);
+    ++counters_[verdicts_[i].port].offered;
+    deliver(snapshot, verdicts_[i].port, frames[i]);
   }
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    if (verdicts[i].kind != Verdict::Kind::flood) continue;
+    if (verdicts_[i].kind != Verdict::Kind::flood) continue;
     ++counters_[frames[i].from].flooded;
-    flood(snapshot, frames[i], parsed[i], verdicts[i]);
+    flood(snapshot, frames[i], parsed_[i], verdicts_[i]);
     pool_.release(frames[i].head);
   }
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    if (verdicts[i].kind != Verdict::Kind::drop) continue;
-    drop(frames[i], verdicts[i]);
+    if (verdicts_[i].kind != Verdict::Kind::drop) continue;
+    drop(frames[i], verdicts_[i]);
     pool_.release(frames[i].head);
   }
 }

@@ -15,36 +15,12 @@
 #include "dataplane/backend.hpp"
 #include "dataplane/counters.hpp"
 #include "dataplane/decide.hpp"
+#include "dataplane/drop_reporter.hpp"
 #include "dataplane/fdb.hpp"
 #include "dataplane/mailbox.hpp"
 #include "dataplane/snapshot.hpp"
 
 namespace bulkhead {
-
-/// Tells control of drops, but at most so many a port and sweep: a port that floods neither fills
-/// the ring nor uses up what another port may say.
-class DropReporter {
- public:
-  explicit DropReporter(Mailbox& mailbox) : mailbox_(mailbox) {}
-
-  void report(DropReason reason, bool at_egress, PortIndex port, const Frame& frame,
-              bool shadow = false);
-  void renew() { said_.fill(0); }
-  void set_limit(std::uint16_t reports_per_sweep) { limit_ = reports_per_sweep; }
-  /// In place of `before`, `after` gets every drop from now on, whole and beyond the limit;
-  /// nullptr: none. False if `before` is not there.
-  bool set_capture(CaptureRing* before, CaptureRing* after);
-
-  static constexpr std::uint16_t kQuiet = 4;     // enough for a log line
-  static constexpr std::uint16_t kWatched = 64;  // while somebody runs `monitor drop`
-
- private:
-  Mailbox& mailbox_;
-  std::array<CaptureRing*, kCapturesMax> captures_{};
-  bool capturing_ = false;  // any of them
-  std::uint16_t limit_ = kQuiet;
-  std::array<std::uint16_t, kPortsMax> said_{};  // by the port that sent the frame
-};
 
 class Forwarder {
  public:

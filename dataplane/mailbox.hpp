@@ -4,20 +4,14 @@
 //
 // Control owns every command: it makes it, and it frees it when it is back. A command may take
 // many rounds, a bounded step in each; commands are carried out one after the other, in order.
-//
-// Beside it, for those who capture, rings of whole dropped frames: control makes each, a command
-// lends it to the worker and another takes it back.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <boost/lockfree/spsc_queue.hpp>
 #include <cstdint>
-#include <optional>
-#include <vector>
 
 #include "dataplane/drop_reason.hpp"
-#include "dataplane/frame.hpp"
 #include "dataplane/limits.hpp"
 #include "dataplane/mac_address.hpp"
 
@@ -59,44 +53,5 @@ struct Mailbox {
   boost::lockfree::spsc_queue<Event, boost::lockfree::capacity<4096>> events;
   std::atomic<std::uint64_t> events_lost{0};  // announcements that found the ring full
 };
-
-/// Copies of dropped frames, and which ones: lock-free, the worker writes and control reads. What
-/// finds it full is counted and left out.
-class CaptureRing {
- public:
-  static constexpr std::size_t kSlots = 1024;
-  static constexpr std::size_t kFrameBytesMax = 3520;  // of a frame; no port's MTU allows more
-  struct Slot {
-    Event event;               // of the drop
-    std::uint32_t length = 0;  // of `bytes`
-    std::array<std::uint8_t, kFrameBytesMax> bytes;
-  };
-
-  explicit CaptureRing(std::optional<DropReason> only_reason)
-      : reason_(only_reason), slots_(kSlots) {}
-
-  /// The worker: takes a copy if the ring is about such frames.
-  void offer(const Event& event, const Frame& frame);
-
-  /// Control: only drops that count on this port; kNoPort: on any.
-  void set_port(PortIndex port) { port_.store(port, std::memory_order_relaxed); }
-  /// Control: the oldest, until pop(); nullptr if there is none.
-  [[nodiscard]] const Slot* front() const {
-    const std::uint64_t taken = taken_.load(std::memory_order_relaxed);
-    return put_.load(std::memory_order_acquire) == taken ? nullptr : &slots_[taken % kSlots];
-  }
-  void pop() { taken_.fetch_add(1, std::memory_order_release); }
-  [[nodiscard]] std::uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
-
- private:
-  const std::optional<DropReason> reason_;  // nothing: any
-  std::atomic<PortIndex> port_{kNoPort};
-  std::vector<Slot> slots_;
-  alignas(64) std::atomic<std::uint64_t> put_{0};
-  std::atomic<std::uint64_t> lost_{0};
-  alignas(64) std::atomic<std::uint64_t> taken_{0};
-};
-
-inline constexpr std::size_t kCapturesMax = 4;  // at a time
 
 }  // namespace bulkhead
