@@ -407,8 +407,7 @@ template <class Trace>
     case Payload::rarp_announcement:
       return kPassed;
     default:  // check 5
-      static_cast<void>(c.trace(Check::ethertype, false));
-      return DropReason::ethertype;
+      if (!c.trace(Check::ethertype, false)) return DropReason::ethertype;
   }
   const RoleNeeded needed = role_needed(c.frame.message);
   if (!c.trace(Check::role, (c.port.roles & needed.role) == needed.role)) return needed.reason;

@@ -140,16 +140,16 @@ Payload payload_of(const Reader& reader, const Parsed& parsed) {
 void parse_arp(const Reader& reader, Parsed& parsed) {
   constexpr std::uint32_t kAt = kEthernetHeaderBytes;
   const std::uint16_t operation = reader.u16(kAt + 6);
-  if (!reader.holds(kAt + 28) || reader.u16(kAt) != 1 || reader.u16(kAt + 2) != kEthertypeIpv4 ||
-      reader.u16(kAt + 4) != 0x0604 || (operation != 1 && operation != 2)) {
-    parsed.flaw = Flaw::arp_form;
-    return;
-  }
   parsed.claimed = reader.mac(kAt + 8);
   parsed.has_claimed = true;
   parsed.sender = reader.v4(kAt + 14);
   parsed.arp_target = reader.mac(kAt + 18);
   parsed.receiver = reader.v4(kAt + 24);
+  if (!reader.holds(kAt + 28) || reader.u16(kAt) != 1 || reader.u16(kAt + 2) != kEthertypeIpv4 ||
+      reader.u16(kAt + 4) != 0x0604 || (operation != 1 && operation != 2)) {
+    parsed.flaw = Flaw::arp_form;
+    return;
+  }
   if (parsed.sender == parsed.receiver) {
     parsed.message = Message::arp_announcement;
   } else if (operation == 2) {

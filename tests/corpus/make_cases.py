@@ -744,6 +744,9 @@ def router_discovery():
             case(f"{what} behind {name}", "kali4", frame6(
                 "kali4", own, "ff02::1", first, before + body, checksum_of=len(before)),
                  "spoofed_nd")
+    case("NA behind hop-by-hop, from kali5's address", "kali4", frame6(
+        "kali4", ll("kali5"), "ff02::1", 0, hop_by_hop(58, padding) + nd(136, "kali5"),
+        checksum_of=8), "spoofed_nd")
     long_chain = hop_by_hop(60, b"\1\x7c" + b"\0" * 124)
     case("RA with the chain in two fragments", "kali4", frame6(
         "kali4", own, "ff02::1", 44, fragment6(60) + long_chain[:64]), "malformed")
