@@ -10,8 +10,11 @@
 
 #define CLOCK_EVERY 64 /* a power of two: reading the clock costs as much as the rest */
 
+enum randomized { NOTHING, SOURCE, DESTINATION };
+
 struct state {
 	__u32 device;
+	enum randomized randomized; /* the last four octets of that address */
 	struct ethhdr header;
 	__u64 frames, first_ns, last_ns;
 };
@@ -33,6 +36,14 @@ int generate(struct xdp_md *ctx)
 	if (!state || (void *)(header + 1) > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
 	*header = state->header;
+	if (state->randomized != NOTHING) {
+		__u32 octets = bpf_get_prandom_u32();
+
+		if (state->randomized == SOURCE)
+			__builtin_memcpy(header->h_source + 2, &octets, sizeof octets);
+		else
+			__builtin_memcpy(header->h_dest + 2, &octets, sizeof octets);
+	}
 	if (state->frames++ % CLOCK_EVERY == 0) {
 		state->last_ns = bpf_ktime_get_ns();
 		if (!state->first_ns)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* generator OBJECT DEVICE SECONDS FRAME: sends the frame (hexadecimal) out of the device of the
- * network namespace that it runs in, as fast as the core it runs on makes and forwards it, and
- * prints {"frames": N, "seconds": S}.
+/* generator OBJECT DEVICE SECONDS FRAME [source|destination]: sends the frame (hexadecimal) out of
+ * the device of the network namespace that it runs in, as fast as the core it runs on makes and
+ * forwards it, and prints {"frames": N, "seconds": S}. SIGTERM ends it early. With the last word,
+ * that MAC address ends in four random octets, new ones in every frame.
  *
  * The kernel makes the frames: bpf_prog_test_run() with BPF_F_TEST_XDP_LIVE_FRAMES, and
  * generator.bpf.c redirects them. Into a veth that takes the other end's NAPI (ethtool -K … gro on
- * there); it hands on ordinary skbs, as if a guest had sent them. Called by bench.py. */
+ * there); it hands on ordinary skbs, as if a guest had sent them. Called by bench.py and
+ * load.py. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -17,8 +19,11 @@
 #include <string.h>
 #include <sys/time.h>
 
+enum randomized { NOTHING, SOURCE, DESTINATION }; /* as in generator.bpf.c */
+
 struct state { /* as in generator.bpf.c */
   __u32 device;
+  enum randomized randomized;
   struct ethhdr header;
   __u64 frames, first_ns, last_ns;
 };
@@ -41,14 +46,15 @@ static size_t read_hex(const char* hex, unsigned char* bytes, size_t bytes_max) 
 static void ignore(int number) { (void)number; }
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    fputs("usage: generator OBJECT DEVICE SECONDS FRAME\n", stderr);
+  if (argc != 5 && argc != 6) {
+    fputs("usage: generator OBJECT DEVICE SECONDS FRAME [source|destination]\n", stderr);
     return 2;
   }
   unsigned char frame[2048];
   const size_t length = read_hex(argv[4], frame, sizeof frame);
   struct state state = {.device = if_nametoindex(argv[2])};
   if (state.device == 0) die(argv[2]);
+  if (argc == 6) state.randomized = strcmp(argv[5], "source") ? DESTINATION : SOURCE;
   memcpy(&state.header, frame, sizeof state.header);
 
   struct bpf_object* object = bpf_object__open_file(argv[1], NULL);
@@ -61,6 +67,7 @@ int main(int argc, char** argv) {
   /* One call, ended by a signal: each call's start and end block for a while. */
   struct sigaction action = {.sa_handler = ignore};
   sigaction(SIGALRM, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
   const double seconds = atof(argv[3]);
   struct itimerval timer = {.it_interval = {.tv_usec = 100000}}; /* again, if it came too early */
   timer.it_value.tv_sec = (time_t)seconds;
