@@ -565,9 +565,10 @@ std::optional<DropReason> admit(const Snapshot& snapshot, const Parsed& frame, P
   return std::nullopt;
 }
 
+// Flat, for the calls would cost a third of it (bm_frame).
 template <class Trace>
-Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& frame, PortIndex from,
-               std::uint32_t now_ms, const Trace& trace) {
+[[gnu::flatten]] Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& frame,
+                                PortIndex from, std::uint32_t now_ms, const Trace& trace) {
   const PortPolicy& port = snapshot.ports[from];
   const detail::Case<Trace> c{snapshot, memory, frame, from, port, now_ms, trace};
   Verdict verdict;
