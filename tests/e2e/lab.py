@@ -55,9 +55,14 @@ def to_toml(config):
     """{"bulkhead": {key: value}, "segment": {name: {…}}, "port": {name: {…}}} as a file's text."""
     lines = []
 
+    def value_text(value):
+        if isinstance(value, dict):
+            return "{ " + ", ".join(f"{key} = {value_text(of)}" for key, of in value.items()) + " }"
+        return json.dumps(value)
+
     def table(heading, values):
         lines.append(f"[{heading}]")
-        lines.extend(f"{key} = {json.dumps(value)}" for key, value in values.items())
+        lines.extend(f"{key} = {value_text(value)}" for key, value in values.items())
         lines.append("")
 
     if "bulkhead" in config:
@@ -738,6 +743,47 @@ def check_ledger(name, ingress, egress):
     if egress["offered"] != total:
         wrong["offered"] = (egress["offered"], total)
     assert not wrong, f"ledger of port {name} (is, should be): {wrong}\n{ingress}\n{egress}"
+
+
+class Client:
+    """A connection to the daemon's socket that says whatever it is told."""
+
+    def __init__(self, lab):
+        self.socket = lab.keep(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        self.socket.settimeout(5)
+        self.socket.connect(str(lab.socket_path))
+        self.buffer = b""
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def line(self):
+        """The next answer; None if the daemon hung up."""
+        while b"\n" not in self.buffer:
+            data = self.socket.recv(65536)
+            if not data:
+                return None
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return json.loads(line)
+
+    def ask(self, method, number=1, **parameters):
+        self.send(request(method, number, **parameters))
+        return self.line()
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def request(method, number=1, **parameters):
+    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
+    return json.dumps(message).encode() + b"\n"
 
 
 class HostileTap:
