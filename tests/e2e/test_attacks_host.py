@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from arena import SWITCHES, Arena, Ear, Neighbours, between, not_for, running, steal
 from frames import BROADCAST, arp_request, mac_bytes, new_mac, new_token
 from lab import HostWatch, Netns
-from test_attacks import SWITCHES, Arena, Ear, Neighbours, between, not_for, running
 
 HOST4, HOST6, HOST_MAC = "10.99.0.1", "fd99::1", "02:00:00:00:99:01"
 
@@ -222,17 +222,8 @@ def test_mac_theft_across_the_link(linked):
     """kali5's MAC as kali4's source: traffic to it goes on across the link."""
     linked.calm()
     kali3, kali4, kali5 = (linked.guests[name] for name in ("kali3", "kali4", "kali5"))
-    ear, thief, sender, token = Ear(kali4), kali4.wire(), kali3.wire(), new_token()
-    sink = kali5.socket(4)
-    sink.bind(("", 9))
     with linked.drops_only("spoofed_mac", least=3):
-        for _ in range(3):
-            thief.send(kali4.frame_to(BROADCAST, new_token(), src_mac=kali5.mac))
-            time.sleep(0.01)
-            sender.send(kali3.frame_to(kali5, token))
-    stolen = [seen for seen in ear.heard() if token in seen.data]
-    sink.close()
-    assert bool(stolen) == linked.on_bridge
+        assert steal(kali4, kali5, kali3) == linked.on_bridge
 
 
 @pytest.fixture(scope="module", params=SWITCHES)
@@ -278,16 +269,10 @@ def test_ip_any_steals_nothing(loose, family, stolen):
 def test_mac_any_does_not_take_the_gateways(loose):
     """A guest that learns does not take the MAC that a trusted port has, nor a bound one."""
     loose.calm()
-    kali3, kali6, uplink = (loose.guests[name] for name in ("kali3", "kali6", "uplink"))
-    for mac, to in ((uplink.mac, uplink), (loose.guests["kali5"].mac, loose.guests["kali5"])):
-        ear, thief, sender, token = Ear(kali6), kali6.wire(), kali3.wire(), new_token()
+    kali3, kali5, kali6 = (loose.guests[name] for name in ("kali3", "kali5", "kali6"))
+    for owner in (loose.guests["uplink"], kali5):
         with loose.drops_only("spoofed_mac", port="kali6", least=3):
-            for _ in range(3):
-                thief.send(kali6.frame_to(BROADCAST, new_token(), src_mac=mac))
-                time.sleep(0.01)
-                sender.send(kali3.frame_to(to, token))
-        stolen = [seen for seen in ear.heard() if token in seen.data]
-        assert bool(stolen) == loose.on_bridge
+            assert steal(kali6, owner, kali3) == loose.on_bridge
     if not loose.on_bridge:
         mac = new_mac()
         with loose.drops_only(port="kali6", least=0):

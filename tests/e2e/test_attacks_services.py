@@ -20,8 +20,8 @@ from scapy.layers.vrrp import VRRP
 from scapy.packet import Raw
 from scapy.utils import checksum
 
+from arena import SWITCHES, Arena, Ear, running
 from lab import end, wait_until
-from test_attacks import SWITCHES, Arena, Ear, running
 
 ALL = "ff:ff:ff:ff:ff:ff"
 REAL, ROGUE, FAKE = "fd51::", "fd66::", "fd67::"  # /64, each
@@ -39,12 +39,6 @@ def arena(request):
                            for what in ("ip", "ip6", "arp")})
         arena.switch_on()
         yield arena
-
-
-@pytest.fixture
-def cast(arena):
-    arena.calm()
-    return [arena.guests[name] for name in ("kali3", "kali4", "kali5")]
 
 
 def slaac(guest, prefix):
