@@ -2,7 +2,7 @@
 
 Each scenario runs on a Linux bridge first, the control: there the hostile frames must arrive, and
 poison where that is the point, or the scenario proves nothing. Then it runs on bulkhead, where
-nothing arrives, nobody loses a ping, and the attacker's port counts the
+nothing arrives, the victims' pings and iperf3 lose nothing, and the attacker's port counts the
 drops under the right reason.
 """
 
@@ -10,10 +10,10 @@ import ipaddress
 import re
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from frames import BROADCAST, new_mac, new_token
-from lab import Lab, end, ping_result, wait_until
+from lab import Conversation, Lab, end, wait_until
 
 SWITCHES = ("bridge", "bulkhead")
 
@@ -62,18 +62,19 @@ class Arena(Lab):
 
     @contextmanager
     def drops_only(self, *reasons, port="kali4", least=1):
-        """bulkhead counts at least so many drops at that port, for these reasons and no other."""
+        """bulkhead counts at least so many drops at that port, for these reasons and no other. The
+        body is given a function that says how many of which so far."""
         if self.on_bridge:
-            yield
+            yield dict
             return
         before = self.drops(port)
-        yield
 
         def grown():
             now = self.drops(port)
             return {reason: now[reason] - before.get(reason, 0) for reason in now
                     if now[reason] > before.get(reason, 0)}
 
+        yield grown
         deadline = time.monotonic() + 2
         while sum(grown().values()) < least and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -81,25 +82,48 @@ class Arena(Lab):
             f"drops of port {port}: {grown()}; should be {least} or more of {reasons}"
 
     @contextmanager
-    def talk(self, left, right, seconds=2.5):
-        """Both ping each other through all of the body and longer; on bulkhead none is lost."""
-        count = int(seconds / 0.02)
-        started = time.monotonic()
-        pings = [left.ping_start(right.ip4, count=count, interval=0.02),
-                 right.ping_start(left.ip6, count=count, interval=0.02)]
+    def scenario(self, left, right):
+        """On bulkhead the two talk all through the body, and lose nothing. The body's sockets are
+        closed behind it."""
+        kept = len(self.kept)
+        with nullcontext() if self.on_bridge else Conversation(left, right):
+            yield
+        while len(self.kept) > kept:
+            self.kept.pop().close()
+
+    @contextmanager
+    def bait(self, left, right):
+        """On the bridge the two ping each other, for the attacker to hear."""
+        pings = [] if not self.on_bridge else [
+            left.ping_start(right.ip4, count=100_000, interval=0.02),
+            right.ping_start(left.ip6, count=100_000, interval=0.02)]
         yield
-        assert time.monotonic() - started < seconds, "the body took longer than the pings"
-        results = [ping_result(ping) for ping in pings]
-        assert self.on_bridge or [result.lost for result in results] == [0, 0], results
+        for ping in pings:
+            end(ping)
+
+    @contextmanager
+    def poisoning(self, attacker, tools, reasons, claims, least=1):
+        """The tools run on the attacker during the body, and until the bridge's guests are poisoned
+        or bulkhead has dropped enough. claims: (Neighbours, stolen address) of each victim."""
+        with self.drops_only(*reasons, port=attacker.name, least=least) as dropped, \
+                running(attacker, *tools):
+            yield
+            if self.on_bridge:
+                wait_until(lambda: all(attacker.mac in table.macs(address)
+                                       for table, address in claims), 10,
+                           what="void: nobody was poisoned")
+                time.sleep(0.3)  # for the attacker to hear something
+            else:
+                wait_until(lambda: sum(dropped().values()) >= least, 10, what="drops")
+                time.sleep(0.5)  # for more of the same
 
 
 @contextmanager
-def running(guest, *argvs, seconds=2.0):
-    """The tools run on that guest, for these seconds after the body."""
-    tools = [guest.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                         stderr=subprocess.DEVNULL) for argv in argvs]
+def running(guest, *argvs, **options):
+    """The tools run on that guest, during the body."""
+    quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    tools = [guest.popen(argv, **quiet | options) for argv in argvs]
     yield
-    time.sleep(seconds)
     for tool in tools:
         end(tool, timeout=0.3)
 
@@ -124,12 +148,16 @@ class Neighbours:
         self.guest.run(["ip", "neigh", "del", address, "dev", "eth0"])
         return address in self.path.read_text()
 
-    def claims(self, address):
-        """The MACs that the address has had since the start."""
-        assert wait_until(self.hears, what="`ip monitor` still listens")
-        end(self.process)
+    def macs(self, address):
+        """Those that the address has had since the start."""
         pattern = rf"^{re.escape(address)} .*lladdr (\S+)"
         return set(re.findall(pattern, self.path.read_text(), re.MULTILINE))
+
+    def claims(self, address):
+        """macs() at the end."""
+        wait_until(self.hears, what="`ip monitor` still listens")
+        end(self.process)
+        return self.macs(address)
 
 
 def lladdr(guest, address):

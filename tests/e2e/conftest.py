@@ -88,7 +88,9 @@ def accounts(machine):
 def cast(arena):
     """[kali3, kali4 (the attacker), kali5] for one scenario: see arena.py."""
     arena.calm()
-    return [arena.guests[name] for name in ("kali3", "kali4", "kali5")]
+    kali3, kali4, kali5 = (arena.guests[name] for name in ("kali3", "kali4", "kali5"))
+    with arena.scenario(kali3, kali5):
+        yield kali3, kali4, kali5
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -395,6 +395,74 @@ class Stream:
                 assert lost == 0, f"{lost} of {sent} datagrams of an unrelated pair were lost"
 
 
+class Conversation:
+    """Two guests ping each other, each by another family, and iperf3 sends 5 Mbit/s of UDP from one
+    to the other, until the end: every answer and every datagram counts."""
+
+    PORT = 5202  # tcp_mbps() has the usual one
+    made = 0
+
+    def __init__(self, left, right):
+        Conversation.made += 1
+        self.left, self.right = left, right
+        self.directory = left.lab.directory / f"conversation-{Conversation.made}"
+        self.directory.mkdir()
+        self.processes = []
+
+    def run(self, guest, name, argv):
+        with open(self.directory / name, "w") as output:
+            self.processes.append(guest.popen(argv, stdout=output, stderr=subprocess.STDOUT))
+
+    def said(self, name):
+        return (self.directory / name).read_text()
+
+    def counts(self):
+        """{tool: (received, lost)} so far; a second answer to a ping is a loss, too."""
+        counts = {}
+        for name in ("ping", "ping6"):
+            answers = [int(number) for number in
+                       re.findall(r"icmp_seq=(\d+) ttl", self.said(name))]
+            missing = set(range(1, max(answers, default=0))) - set(answers)
+            counts[name] = (len(answers), len(missing) + len(answers) - len(set(answers)))
+        intervals = re.findall(r" (\d+)/(\d+) \(", self.said("iperf3"))
+        counts["iperf3"] = (sum(int(total) - int(lost) for lost, total in intervals),
+                            sum(int(lost) for lost, _ in intervals))
+        return counts
+
+    def wait_for_more(self):
+        before = self.counts()
+
+        def went_on():
+            return all(received > before[tool][0]
+                       for tool, (received, _) in self.counts().items())
+
+        wait_until(went_on, 3, what=f"{self.left.name} and {self.right.name} go on talking; "
+                                    f"received and lost: {before}")
+
+    def __enter__(self):
+        left, right, port = self.left, self.right, self.PORT
+        self.run(right, "iperf3", ["iperf3", "-s", "-1", "-p", port, "-i", 0.1, "--forceflush"])
+        self.run(left, "ping", ["ping", "-n", "-i", 0.02, right.ip4])
+        self.run(right, "ping6", ["ping", "-n", "-i", 0.02, left.ip6])
+        wait_until(lambda: "listening" in self.said("iperf3"), what="iperf3 listens")
+        self.run(left, "client", ["iperf3", "-c", right.ip4, "-p", port, "-u", "-b", "5M",
+                                  "-t", 1000])
+        self.wait_for_more()
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                self.wait_for_more()
+                counts = self.counts()
+                assert not any(lost for _, lost in counts.values()), \
+                    f"{self.left.name} and {self.right.name}, received and lost: {counts}"
+        finally:
+            for process in self.processes:
+                process.kill()
+                end(process)
+
+
 # --- the host's own stack ---------------------------------------------------------------------
 
 

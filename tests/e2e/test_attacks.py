@@ -10,8 +10,7 @@ import time
 
 import pytest
 
-from arena import (SWITCHES, Arena, Ear, Neighbours, between, lladdr, not_for, running,
-                   steal)
+from arena import SWITCHES, Arena, Ear, Neighbours, between, lladdr, not_for, steal
 from frames import BROADCAST, new_mac, new_token
 
 
@@ -29,7 +28,7 @@ def arena(request):
 # --- 1. man in the middle ---------------------------------------------------------------------
 
 
-def middle(arena, cast, family, reasons, tools, seconds=1.7, during=None, least=2, slack=1.8):
+def middle(arena, cast, family, reasons, tools, during=None, least=2):
     """The tools run on kali4, forwarding, while the victims talk."""
     kali3, kali4, kali5 = cast
     kali4.netns.sysctl({"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1,
@@ -38,12 +37,13 @@ def middle(arena, cast, family, reasons, tools, seconds=1.7, during=None, least=
     for left, right in ((kali3, kali5), (kali4, kali3), (kali4, kali5)):
         assert left.ping(right.ip4, count=1).lost == left.ping(right.ip6, count=1).lost == 0
     tables = Neighbours(kali3), Neighbours(kali5)
+    stolen = kali5.address(family), kali3.address(family)
     ear = Ear(kali4)
-    with arena.drops_only(*reasons, least=least), arena.talk(kali3, kali5, seconds + slack):
-        with running(kali4, *tools, seconds=seconds):
-            if during:
-                during()
-    claims = (tables[0].claims(kali5.address(family)), tables[1].claims(kali3.address(family)))
+    with arena.bait(kali3, kali5), \
+            arena.poisoning(kali4, tools, reasons, list(zip(tables, stolen)), least):
+        if during:
+            during()
+    claims = [table.claims(address) for table, address in zip(tables, stolen)]
     frames = ear.heard()
     if arena.on_bridge:
         assert all(kali4.mac in macs for macs in claims), f"void: nobody was poisoned, {claims}"
@@ -61,7 +61,7 @@ def test_arpspoof(arena, cast):
     middle(arena, cast, 4, ["spoofed_arp"],
            [["arpspoof", "-i", "eth0", "-t", kali3.ip4, kali5.ip4],
             ["arpspoof", "-i", "eth0", "-t", kali5.ip4, kali3.ip4]],
-           during=lambda: arena.on_bridge or kali3.tcp_mbps(kali5, mbytes=16), slack=4)
+           during=lambda: arena.on_bridge or kali3.tcp_mbps(kali5, mbytes=16))
 
 
 @pytest.mark.parametrize("what", ["host", "both"])
@@ -69,7 +69,7 @@ def test_arpspoof_that_restores(arena, cast, what):
     """arpspoof -c, which takes the victim's MAC at its end: the "host", or both."""
     kali3, _, kali5 = cast
     middle(arena, cast, 4, ["spoofed_arp", "spoofed_mac"],
-           [["arpspoof", "-i", "eth0", "-c", what, "-t", kali3.ip4, "-r", kali5.ip4]], seconds=1)
+           [["arpspoof", "-i", "eth0", "-c", what, "-t", kali3.ip4, "-r", kali5.ip4]])
 
 
 def test_ettercap(arena, cast):
@@ -77,7 +77,7 @@ def test_ettercap(arena, cast):
     kali3, _, kali5 = cast
     middle(arena, cast, 4, ["spoofed_arp", "spoofed_mac", "spoofed_ip"],
            [["ettercap", "-T", "-q", "-i", "eth0", "-M", "arp:remote",
-             f"/{kali3.ip4}//", f"/{kali5.ip4}//"]], seconds=4)
+             f"/{kali3.ip4}//", f"/{kali5.ip4}//"]])
 
 
 @pytest.mark.parametrize("source", ["the victim", "own"])
@@ -112,7 +112,7 @@ def test_parasite6(arena, cast):
             guest.ping(kali3.ip6 if guest is kali5 else kali5.ip6, count=2)
 
     middle(arena, cast, 6, ["spoofed_ip", "spoofed_nd", "not_addressee"],
-           [["atk6-parasite6", "-l", "eth0"]], during=forget, seconds=2, least=0)
+           [["atk6-parasite6", "-l", "eth0"]], during=forget, least=0)
     asked = [seen for seen in ear.heard()
              if seen.src in (kali3.mac, kali5.mac) and seen.data[54:55] == b"\x87"]
     asked = [seen for seen in asked if seen.data[62:78] in
@@ -124,16 +124,19 @@ def test_parasite6(arena, cast):
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_already_poisoned(arena, cast, family):
-    """kali3's table names kali4's MAC for kali5: kali4 gets nothing, and right is right at once."""
-    kali3, kali4, kali5 = cast
+def test_already_poisoned(arena, family):
+    """kali3's table names kali4's MAC for kali5: kali4 gets nothing, and right is right at once.
+    (It is kali3 that has cut itself off from kali5: another two talk.)"""
+    arena.calm()
+    kali3, kali4, kali5, kali6 = (arena.guests[f"kali{number}"] for number in (3, 4, 5, 6))
     address = kali5.address(family)
     kali3.run(["ip", "neigh", "replace", address, "lladdr", kali4.mac, "dev", "eth0", "nud",
                "permanent"])
     ear = Ear(kali4)
     before = arena.on_bridge or arena.drops("kali4", "egress").get("not_addressee", 0)
-    lost = kali3.ping(address, count=5).lost
-    frames = ear.heard()
+    with arena.scenario(kali5, kali6):
+        lost = kali3.ping(address, count=5).lost
+        frames = ear.heard()
     if arena.on_bridge:
         assert len(between(frames, kali3, kali5)) >= 5, "void: the poisoned do not reach kali4"
     else:
@@ -147,25 +150,28 @@ def test_already_poisoned(arena, cast, family):
 
 
 @pytest.mark.parametrize("how", ["flush", "delete"])
-def test_entries_gone(arena, cast, how):
-    """The table is flushed, or the victim's entry deleted; kali5 is silent: nobody else hears."""
-    kali3, kali4, kali5 = cast
+def test_entries_gone(arena, how):
+    """The table is flushed, or the victim's entry deleted; kali5 is silent: nobody else hears. Nor
+    do those miss anything who talk with the gateway, whose MAC is learned and not bound."""
+    arena.calm()
+    kali3, kali5, uplink = (arena.guests[name] for name in ("kali3", "kali5", "uplink"))
     sink = kali5.socket(4)
     sink.bind(("", 9))  # takes frame_to()'s datagrams, so that kali5 says nothing
     ears = {name: Ear(arena.guests[name]) for name in ("kali4", "kali6", "uplink")}
     victim = Ear(kali5)
     sender, token = kali3.wire(), new_token()
-    for _ in range(5):
-        if arena.on_bridge:
-            arena.host.run(["bridge", "fdb", "del", kali5.mac, "dev", "kali5", "master"]
-                           if how == "delete" else
-                           ["ip", "link", "set", "kali5", "type", "bridge_slave", "fdb_flush"],
-                           check=False)
-        elif how == "flush":
-            arena.bh("fdb", "flush")
-        else:
-            arena.bh("fdb", "del", kali5.mac, check=False)
-        sender.send(kali3.frame_to(kali5, token))
+    with arena.scenario(kali3, uplink):
+        for _ in range(5):
+            if arena.on_bridge:
+                arena.host.run(["bridge", "fdb", "del", kali5.mac, "dev", "kali5", "master"]
+                               if how == "delete" else
+                               ["ip", "link", "set", "kali5", "type", "bridge_slave", "fdb_flush"],
+                               check=False)
+            elif how == "flush":
+                arena.bh("fdb", "flush")
+            else:
+                arena.bh("fdb", "del", kali5.mac, check=False)
+            sender.send(kali3.frame_to(kali5, token))
     heard = {name for name, ear in ears.items()
              if any(token in seen.data for seen in ear.heard())}
     assert sum(token in seen.data for seen in victim.heard()) == 5
@@ -175,7 +181,7 @@ def test_entries_gone(arena, cast, how):
 
 def test_macof(arena, cast):
     """macof: thousands of stolen and invented sources teach nothing and reach nobody."""
-    kali3, kali4, kali5 = cast
+    kali4 = cast[1]
     known = {guest.mac for guest in arena.guests.values()}
     ear = Ear(arena.guests["kali6"])
 
@@ -187,7 +193,7 @@ def test_macof(arena, cast):
     before = entries()
     # Some of macof's random sources are groups, and a burst may exceed the port's share.
     reasons = "spoofed_mac", "bad_source", "overrun"
-    with arena.drops_only(*reasons, least=1990), arena.talk(kali3, kali5, 3):
+    with arena.drops_only(*reasons, least=1990):
         kali4.run(["macof", "-i", "eth0", "-n", 2000])
     strange = [seen for seen in ear.heard() if seen.src not in known]
     if arena.on_bridge:
@@ -226,13 +232,12 @@ def test_mac_theft(arena, cast, kind):
         assert kali3.ping(kali5.ip4).lost == 0 and kali3.ping(kali5.ip6).lost == 0
 
 
-def test_mac_theft_of_the_gateway(arena, cast):
+def test_mac_theft_of_the_gateway(arena):
     """The same for the gateway, whose MAC is learned and not bound."""
-    kali3, kali4, _ = cast
-    uplink = arena.guests["uplink"]
-    with arena.drops_only("spoofed_mac", least=3):
-        stolen = steal(kali4, uplink, kali3)
-    assert stolen == arena.on_bridge
+    arena.calm()
+    kali3, kali4, uplink = (arena.guests[name] for name in ("kali3", "kali4", "uplink"))
+    with arena.scenario(kali3, uplink), arena.drops_only("spoofed_mac", least=3):
+        assert steal(kali4, uplink, kali3) == arena.on_bridge
     if not arena.on_bridge:
         assert kali3.ping(uplink.ip4).lost == 0
 
