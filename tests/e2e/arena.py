@@ -97,9 +97,11 @@ class Arena(Lab):
         pings = [] if not self.on_bridge else [
             left.ping_start(right.ip4, count=100_000, interval=0.02),
             right.ping_start(left.ip6, count=100_000, interval=0.02)]
-        yield
-        for ping in pings:
-            end(ping)
+        try:
+            yield
+        finally:
+            for ping in pings:
+                end(ping)
 
     @contextmanager
     def poisoning(self, attacker, tools, reasons, claims, least=1):
@@ -123,9 +125,11 @@ def running(guest, *argvs, **options):
     """The tools run on that guest, during the body."""
     quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     tools = [guest.popen(argv, **quiet | options) for argv in argvs]
-    yield
-    for tool in tools:
-        end(tool, timeout=0.3)
+    try:
+        yield
+    finally:
+        for tool in tools:
+            end(tool, timeout=0.3)
 
 
 class Neighbours:
