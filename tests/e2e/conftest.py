@@ -84,6 +84,15 @@ def accounts(machine):
             lab.ledger()
 
 
+@pytest.fixture
+def cast(arena):
+    """[kali3, kali4 (the attacker), kali5] for one scenario: see arena.py."""
+    arena.calm()
+    kali3, kali4, kali5 = (arena.guests[name] for name in ("kali3", "kali4", "kali5"))
+    with arena.scenario(kali3, kali5):
+        yield kali3, kali4, kali5
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()

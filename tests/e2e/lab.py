@@ -55,9 +55,14 @@ def to_toml(config):
     """{"bulkhead": {key: value}, "segment": {name: {…}}, "port": {name: {…}}} as a file's text."""
     lines = []
 
+    def value_text(value):
+        if isinstance(value, dict):
+            return "{ " + ", ".join(f"{key} = {value_text(of)}" for key, of in value.items()) + " }"
+        return json.dumps(value)
+
     def table(heading, values):
         lines.append(f"[{heading}]")
-        lines.extend(f"{key} = {json.dumps(value)}" for key, value in values.items())
+        lines.extend(f"{key} = {value_text(value)}" for key, value in values.items())
         lines.append("")
 
     if "bulkhead" in config:
@@ -388,6 +393,74 @@ class Stream:
             sent, lost = self.stop()
             if kind is None:
                 assert lost == 0, f"{lost} of {sent} datagrams of an unrelated pair were lost"
+
+
+class Conversation:
+    """Two guests ping each other, each by another family, and iperf3 sends 5 Mbit/s of UDP from one
+    to the other, until the end: every answer and every datagram counts."""
+
+    PORT = 5202  # tcp_mbps() has the usual one
+    made = 0
+
+    def __init__(self, left, right):
+        Conversation.made += 1
+        self.left, self.right = left, right
+        self.directory = left.lab.directory / f"conversation-{Conversation.made}"
+        self.directory.mkdir()
+        self.processes = []
+
+    def run(self, guest, name, argv):
+        with open(self.directory / name, "w") as output:
+            self.processes.append(guest.popen(argv, stdout=output, stderr=subprocess.STDOUT))
+
+    def said(self, name):
+        return (self.directory / name).read_text()
+
+    def counts(self):
+        """{tool: (received, lost)} so far; a second answer to a ping is a loss, too."""
+        counts = {}
+        for name in ("ping", "ping6"):
+            answers = [int(number) for number in
+                       re.findall(r"icmp_seq=(\d+) ttl", self.said(name))]
+            missing = set(range(1, max(answers, default=0))) - set(answers)
+            counts[name] = (len(answers), len(missing) + len(answers) - len(set(answers)))
+        intervals = re.findall(r" (\d+)/(\d+) \(", self.said("iperf3"))
+        counts["iperf3"] = (sum(int(total) - int(lost) for lost, total in intervals),
+                            sum(int(lost) for lost, _ in intervals))
+        return counts
+
+    def wait_for_more(self):
+        before = self.counts()
+
+        def went_on():
+            return all(received > before[tool][0]
+                       for tool, (received, _) in self.counts().items())
+
+        wait_until(went_on, 3, what=f"{self.left.name} and {self.right.name} go on talking; "
+                                    f"received and lost: {before}")
+
+    def __enter__(self):
+        left, right, port = self.left, self.right, self.PORT
+        self.run(right, "iperf3", ["iperf3", "-s", "-1", "-p", port, "-i", 0.1, "--forceflush"])
+        self.run(left, "ping", ["ping", "-n", "-i", 0.02, right.ip4])
+        self.run(right, "ping6", ["ping", "-n", "-i", 0.02, left.ip6])
+        wait_until(lambda: "listening" in self.said("iperf3"), what="iperf3 listens")
+        self.run(left, "client", ["iperf3", "-c", right.ip4, "-p", port, "-u", "-b", "5M",
+                                  "-t", 1000])
+        self.wait_for_more()
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                self.wait_for_more()
+                counts = self.counts()
+                assert not any(lost for _, lost in counts.values()), \
+                    f"{self.left.name} and {self.right.name}, received and lost: {counts}"
+        finally:
+            for process in self.processes:
+                process.kill()
+                end(process)
 
 
 # --- the host's own stack ---------------------------------------------------------------------
@@ -738,6 +811,47 @@ def check_ledger(name, ingress, egress):
     if egress["offered"] != total:
         wrong["offered"] = (egress["offered"], total)
     assert not wrong, f"ledger of port {name} (is, should be): {wrong}\n{ingress}\n{egress}"
+
+
+class Client:
+    """A connection to the daemon's socket that says whatever it is told."""
+
+    def __init__(self, lab):
+        self.socket = lab.keep(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        self.socket.settimeout(5)
+        self.socket.connect(str(lab.socket_path))
+        self.buffer = b""
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def line(self):
+        """The next answer; None if the daemon hung up."""
+        while b"\n" not in self.buffer:
+            data = self.socket.recv(65536)
+            if not data:
+                return None
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return json.loads(line)
+
+    def ask(self, method, number=1, **parameters):
+        self.send(request(method, number, **parameters))
+        return self.line()
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def request(method, number=1, **parameters):
+    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
+    return json.dumps(message).encode() + b"\n"
 
 
 class HostileTap:

@@ -2,205 +2,16 @@
 
     kali3 192.168.50.13   kali4 .14 (the attacker)   kali5 .15   uplink .1 (trusted, the gateway)
 
-Each scenario runs on a Linux bridge first, the control: there the hostile frames must arrive, and
-poison where that is the point, or the scenario proves nothing. Then it runs on bulkhead: nothing
-arrives, nobody loses a ping, and the attacker's port counts the drops under the right reason.
+Each scenario runs on a Linux bridge and on bulkhead: see arena.py.
 """
 
 import ipaddress
-import re
-import subprocess
 import time
-from contextlib import contextmanager
 
 import pytest
 
+from arena import SWITCHES, Arena, Ear, Neighbours, between, lladdr, not_for, steal
 from frames import BROADCAST, new_mac, new_token
-from lab import Lab, end, ping_result, wait_until
-
-SWITCHES = ("bridge", "bulkhead")
-
-
-# --- the arena --------------------------------------------------------------------------------
-
-
-class Arena(Lab):
-    """A lab on one of the switches, with what every scenario asks."""
-
-    def __init__(self, switch):
-        super().__init__()
-        self.on_bridge = switch == "bridge"
-
-    def kali(self, number, name=None, **options):
-        """A guest on veth whose address ends in 10 and the number. Linux ignores an ARP reply that
-        follows another within a second; without that, attacks need not take so long."""
-        guest = self.veth(name or f"kali{number}", index=number, **self.addresses(number),
-                          **options)
-        guest.netns.sysctl({"net/ipv4/neigh/eth0/locktime": 0})
-        return guest
-
-    def gateway(self, number=1, name="uplink", **options):
-        return self.uplink(name, index=100 + number, **self.addresses(number), **options)
-
-    @staticmethod
-    def addresses(number):
-        return {"ip4": f"192.168.50.{10 + number if number > 1 else 1}/24",
-                "ip6": f"fd50::{10 + number if number > 1 else 1}"}
-
-    def switch_on(self):
-        if self.on_bridge:
-            self.start_linux_bridge()
-        else:
-            self.start()
-
-    def calm(self):
-        """No neighbour entry is left of the scenario before, and no forwarding."""
-        for guest in self.guests.values():
-            for state in ([], ["nud", "permanent"]):
-                guest.run(["ip", "neigh", "flush", "dev", "eth0", *state])
-            guest.netns.sysctl({"net/ipv4/ip_forward": 0, "net/ipv6/conf/all/forwarding": 0})
-        if self.on_bridge:
-            for name in self.guests:
-                self.host.ip(f"link set {name} type bridge_slave fdb_flush")
-        guests = [guest for guest in self.guests.values() if not guest.silent]
-        for left, right in zip(guests, guests[1:] + guests[:1]):
-            assert left.ping(right.ip4, count=1).lost == 0, (left.name, right.name)
-
-    @contextmanager
-    def drops_only(self, *reasons, port="kali4", least=1):
-        """bulkhead counts at least so many drops at that port, for these reasons and no other."""
-        if self.on_bridge:
-            yield
-            return
-        before = self.drops(port)
-        yield
-
-        def grown():
-            now = self.drops(port)
-            return {reason: now[reason] - before.get(reason, 0) for reason in now
-                    if now[reason] > before.get(reason, 0)}
-
-        deadline = time.monotonic() + 2
-        while sum(grown().values()) < least and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert set(grown()) <= set(reasons) and sum(grown().values()) >= least, \
-            f"drops of port {port}: {grown()}; should be {least} or more of {reasons}"
-
-    @contextmanager
-    def talk(self, left, right, seconds=2.5):
-        """Both ping each other through all of the body and longer; on bulkhead none is lost."""
-        count = int(seconds / 0.02)
-        started = time.monotonic()
-        pings = [left.ping_start(right.ip4, count=count, interval=0.02),
-                 right.ping_start(left.ip6, count=count, interval=0.02)]
-        yield
-        assert time.monotonic() - started < seconds, "the body took longer than the pings"
-        results = [ping_result(ping) for ping in pings]
-        assert self.on_bridge or [result.lost for result in results] == [0, 0], results
-
-
-@contextmanager
-def running(guest, *argvs, seconds=2.0):
-    """The tools run on that guest, for these seconds after the body."""
-    tools = [guest.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                         stderr=subprocess.DEVNULL) for argv in argvs]
-    yield
-    time.sleep(seconds)
-    for tool in tools:
-        end(tool, timeout=0.3)
-
-
-class Neighbours:
-    """Every change to a guest's neighbour table, as `ip monitor` tells it."""
-
-    def __init__(self, guest):
-        self.guest = guest
-        self.path = guest.lab.directory / f"neighbours-{guest.name}-{time.monotonic_ns()}"
-        self.process = guest.popen(["ip", "monitor", "neigh"], stdout=open(self.path, "w"),
-                                   stderr=subprocess.STDOUT)
-        self.marks = 0
-        wait_until(self.hears, what="`ip monitor` listens")
-
-    def hears(self):
-        """Whether the monitor tells of an entry made for this."""
-        self.marks += 1
-        address = f"192.168.50.{200 + self.marks % 50}"
-        self.guest.run(["ip", "neigh", "replace", address, "lladdr", new_mac(), "dev", "eth0"])
-        time.sleep(0.02)
-        self.guest.run(["ip", "neigh", "del", address, "dev", "eth0"])
-        return address in self.path.read_text()
-
-    def claims(self, address):
-        """The MACs that the address has had since the start."""
-        assert wait_until(self.hears, what="`ip monitor` still listens")
-        end(self.process)
-        pattern = rf"^{re.escape(address)} .*lladdr (\S+)"
-        return set(re.findall(pattern, self.path.read_text(), re.MULTILINE))
-
-
-def lladdr(guest, address):
-    """The MAC that the guest's neighbour table has for the address, or nothing."""
-    match = re.search(r"lladdr (\S+)", guest.run(["ip", "neigh", "show", address]).stdout)
-    return match and match[1]
-
-
-def addresses_of(data):
-    """(source, destination) of an IPv4 or IPv6 frame, tags skipped; or nothing."""
-    offset = 12
-    while data[offset:offset + 2] in (b"\x81\0", b"\x88\xa8"):
-        offset += 4
-    kind, head = data[offset:offset + 2], data[offset + 2:]
-    if kind == b"\x08\0":
-        pair = head[12:16], head[16:20]
-    elif kind == b"\x86\xdd":
-        pair = head[8:24], head[24:40]
-    else:
-        return None
-    try:
-        return tuple(str(ipaddress.ip_address(part)) for part in pair)
-    except ValueError:
-        return None
-
-
-def between(frames, left, right):
-    """The frames with which the two talk to each other."""
-    pairs = [{left.ip4, right.ip4}, {left.ip6, right.ip6}]
-    return [seen for seen in frames if set(addresses_of(seen.data) or ()) in pairs]
-
-
-def not_for(frames, guest):
-    """Unicast frames that are not the guest's."""
-    return [seen for seen in frames
-            if not int(seen.dst[:2], 16) & 1 and seen.dst != guest.mac]
-
-
-class Ear:
-    """What a guest's device gets, promiscuous or not."""
-
-    def __init__(self, guest):
-        self.guest, self.wire = guest, guest.wire()
-
-    def heard(self):
-        """All frames so far; on bulkhead a ping to the guest proves that the ear hears. (On the
-        bridge what it hears is the proof, and the ping may go to the thief.)"""
-        if self.guest.lab.on_bridge:
-            time.sleep(0.05)
-            return self.wire.drain()
-        frames = self.wire.drain()
-        other = next(guest for guest in self.guest.lab.guests.values()
-                     if guest is not self.guest and not guest.silent)
-        token = new_token()
-        if self.guest.silent:
-            other_wire = other.wire()
-            other_wire.send(other.frame_to(self.guest, token))
-            other_wire.close()
-            assert self.wire.wait_for(token), f"the ear on {self.guest.name} is deaf"
-        else:
-            assert other.ping(self.guest.ip4, count=1, options=("-p", token.hex())).lost == 0
-            late = self.wire.drain()
-            assert any(token in seen.data for seen in late), f"deaf: {self.guest.name}"
-            frames += [seen for seen in late if token not in seen.data]
-        return frames
 
 
 @pytest.fixture(scope="module", params=SWITCHES)
@@ -214,16 +25,10 @@ def arena(request):
         yield arena
 
 
-@pytest.fixture
-def cast(arena):
-    arena.calm()
-    return [arena.guests[name] for name in ("kali3", "kali4", "kali5")]
-
-
 # --- 1. man in the middle ---------------------------------------------------------------------
 
 
-def middle(arena, cast, family, reasons, tools, seconds=1.7, during=None, least=2, slack=1.8):
+def middle(arena, cast, family, reasons, tools, during=None, least=2):
     """The tools run on kali4, forwarding, while the victims talk."""
     kali3, kali4, kali5 = cast
     kali4.netns.sysctl({"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1,
@@ -232,12 +37,13 @@ def middle(arena, cast, family, reasons, tools, seconds=1.7, during=None, least=
     for left, right in ((kali3, kali5), (kali4, kali3), (kali4, kali5)):
         assert left.ping(right.ip4, count=1).lost == left.ping(right.ip6, count=1).lost == 0
     tables = Neighbours(kali3), Neighbours(kali5)
+    stolen = kali5.address(family), kali3.address(family)
     ear = Ear(kali4)
-    with arena.drops_only(*reasons, least=least), arena.talk(kali3, kali5, seconds + slack):
-        with running(kali4, *tools, seconds=seconds):
-            if during:
-                during()
-    claims = (tables[0].claims(kali5.address(family)), tables[1].claims(kali3.address(family)))
+    with arena.bait(kali3, kali5), \
+            arena.poisoning(kali4, tools, reasons, list(zip(tables, stolen)), least):
+        if during:
+            during()
+    claims = [table.claims(address) for table, address in zip(tables, stolen)]
     frames = ear.heard()
     if arena.on_bridge:
         assert all(kali4.mac in macs for macs in claims), f"void: nobody was poisoned, {claims}"
@@ -255,7 +61,7 @@ def test_arpspoof(arena, cast):
     middle(arena, cast, 4, ["spoofed_arp"],
            [["arpspoof", "-i", "eth0", "-t", kali3.ip4, kali5.ip4],
             ["arpspoof", "-i", "eth0", "-t", kali5.ip4, kali3.ip4]],
-           during=lambda: arena.on_bridge or kali3.tcp_mbps(kali5, mbytes=16), slack=4)
+           during=lambda: arena.on_bridge or kali3.tcp_mbps(kali5, mbytes=16))
 
 
 @pytest.mark.parametrize("what", ["host", "both"])
@@ -263,7 +69,7 @@ def test_arpspoof_that_restores(arena, cast, what):
     """arpspoof -c, which takes the victim's MAC at its end: the "host", or both."""
     kali3, _, kali5 = cast
     middle(arena, cast, 4, ["spoofed_arp", "spoofed_mac"],
-           [["arpspoof", "-i", "eth0", "-c", what, "-t", kali3.ip4, "-r", kali5.ip4]], seconds=1)
+           [["arpspoof", "-i", "eth0", "-c", what, "-t", kali3.ip4, "-r", kali5.ip4]])
 
 
 def test_ettercap(arena, cast):
@@ -271,7 +77,7 @@ def test_ettercap(arena, cast):
     kali3, _, kali5 = cast
     middle(arena, cast, 4, ["spoofed_arp", "spoofed_mac", "spoofed_ip"],
            [["ettercap", "-T", "-q", "-i", "eth0", "-M", "arp:remote",
-             f"/{kali3.ip4}//", f"/{kali5.ip4}//"]], seconds=4)
+             f"/{kali3.ip4}//", f"/{kali5.ip4}//"]])
 
 
 @pytest.mark.parametrize("source", ["the victim", "own"])
@@ -306,7 +112,7 @@ def test_parasite6(arena, cast):
             guest.ping(kali3.ip6 if guest is kali5 else kali5.ip6, count=2)
 
     middle(arena, cast, 6, ["spoofed_ip", "spoofed_nd", "not_addressee"],
-           [["atk6-parasite6", "-l", "eth0"]], during=forget, seconds=2, least=0)
+           [["atk6-parasite6", "-l", "eth0"]], during=forget, least=0)
     asked = [seen for seen in ear.heard()
              if seen.src in (kali3.mac, kali5.mac) and seen.data[54:55] == b"\x87"]
     asked = [seen for seen in asked if seen.data[62:78] in
@@ -318,16 +124,19 @@ def test_parasite6(arena, cast):
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_already_poisoned(arena, cast, family):
-    """kali3's table names kali4's MAC for kali5: kali4 gets nothing, and right is right at once."""
-    kali3, kali4, kali5 = cast
+def test_already_poisoned(arena, family):
+    """kali3's table names kali4's MAC for kali5: kali4 gets nothing, and right is right at once.
+    (It is kali3 that has cut itself off from kali5: another two talk.)"""
+    arena.calm()
+    kali3, kali4, kali5, kali6 = (arena.guests[f"kali{number}"] for number in (3, 4, 5, 6))
     address = kali5.address(family)
     kali3.run(["ip", "neigh", "replace", address, "lladdr", kali4.mac, "dev", "eth0", "nud",
                "permanent"])
     ear = Ear(kali4)
     before = arena.on_bridge or arena.drops("kali4", "egress").get("not_addressee", 0)
-    lost = kali3.ping(address, count=5).lost
-    frames = ear.heard()
+    with arena.scenario(kali5, kali6):
+        lost = kali3.ping(address, count=5).lost
+        frames = ear.heard()
     if arena.on_bridge:
         assert len(between(frames, kali3, kali5)) >= 5, "void: the poisoned do not reach kali4"
     else:
@@ -341,25 +150,28 @@ def test_already_poisoned(arena, cast, family):
 
 
 @pytest.mark.parametrize("how", ["flush", "delete"])
-def test_entries_gone(arena, cast, how):
-    """The table is flushed, or the victim's entry deleted; kali5 is silent: nobody else hears."""
-    kali3, kali4, kali5 = cast
+def test_entries_gone(arena, how):
+    """The table is flushed, or the victim's entry deleted; kali5 is silent: nobody else hears. Nor
+    do those miss anything who talk with the gateway, whose MAC is learned and not bound."""
+    arena.calm()
+    kali3, kali5, uplink = (arena.guests[name] for name in ("kali3", "kali5", "uplink"))
     sink = kali5.socket(4)
     sink.bind(("", 9))  # takes frame_to()'s datagrams, so that kali5 says nothing
     ears = {name: Ear(arena.guests[name]) for name in ("kali4", "kali6", "uplink")}
     victim = Ear(kali5)
     sender, token = kali3.wire(), new_token()
-    for _ in range(5):
-        if arena.on_bridge:
-            arena.host.run(["bridge", "fdb", "del", kali5.mac, "dev", "kali5", "master"]
-                           if how == "delete" else
-                           ["ip", "link", "set", "kali5", "type", "bridge_slave", "fdb_flush"],
-                           check=False)
-        elif how == "flush":
-            arena.bh("fdb", "flush")
-        else:
-            arena.bh("fdb", "del", kali5.mac, check=False)
-        sender.send(kali3.frame_to(kali5, token))
+    with arena.scenario(kali3, uplink):
+        for _ in range(5):
+            if arena.on_bridge:
+                arena.host.run(["bridge", "fdb", "del", kali5.mac, "dev", "kali5", "master"]
+                               if how == "delete" else
+                               ["ip", "link", "set", "kali5", "type", "bridge_slave", "fdb_flush"],
+                               check=False)
+            elif how == "flush":
+                arena.bh("fdb", "flush")
+            else:
+                arena.bh("fdb", "del", kali5.mac, check=False)
+            sender.send(kali3.frame_to(kali5, token))
     heard = {name for name, ear in ears.items()
              if any(token in seen.data for seen in ear.heard())}
     assert sum(token in seen.data for seen in victim.heard()) == 5
@@ -369,7 +181,7 @@ def test_entries_gone(arena, cast, how):
 
 def test_macof(arena, cast):
     """macof: thousands of stolen and invented sources teach nothing and reach nobody."""
-    kali3, kali4, kali5 = cast
+    kali4 = cast[1]
     known = {guest.mac for guest in arena.guests.values()}
     ear = Ear(arena.guests["kali6"])
 
@@ -381,7 +193,7 @@ def test_macof(arena, cast):
     before = entries()
     # Some of macof's random sources are groups, and a burst may exceed the port's share.
     reasons = "spoofed_mac", "bad_source", "overrun"
-    with arena.drops_only(*reasons, least=1990), arena.talk(kali3, kali5, 3):
+    with arena.drops_only(*reasons, least=1990):
         kali4.run(["macof", "-i", "eth0", "-n", 2000])
     strange = [seen for seen in ear.heard() if seen.src not in known]
     if arena.on_bridge:
@@ -409,42 +221,23 @@ def test_mac_theft(arena, cast, kind):
     """kali5's MAC as a source from kali4's port, in every wrapping, moves nothing."""
     kali3, kali4, kali5 = cast
     how = dict(THEFTS[kind])
-    to = {None: BROADCAST, "unknown": new_mac()}.get(how.get("to"), None) \
-        or arena.guests[how["to"]]
-    how.pop("to", None)
-    ear = Ear(kali4)
-    thief, sender, token = kali4.wire(), kali3.wire(), new_token()
+    to = how.pop("to", BROADCAST)
+    to = new_mac() if to == "unknown" else arena.guests.get(to, to)
     reason = "bad_source" if kind == "source is destination" else "spoofed_mac"
-    sink = kali5.socket(4)
-    sink.bind(("", 9))
     with arena.drops_only(reason, least=3):
-        for _ in range(3):
-            thief.send(kali4.frame_to(to, new_token(), src_mac=kali5.mac, **how))
-            time.sleep(0.01)
-            sender.send(kali3.frame_to(kali5, token))
-    stolen = [seen for seen in ear.heard() if token in seen.data]
-    sink.close()
-    if arena.on_bridge:
-        assert stolen, "void: the bridge did not believe the thief"
-    else:
-        assert not stolen
+        stolen = steal(kali4, kali5, kali3, to, **how)
+    assert stolen == arena.on_bridge, "void: the bridge did not believe the thief"
+    if not arena.on_bridge:
         assert arena.fdb()[kali5.mac]["port"] == "kali5"
         assert kali3.ping(kali5.ip4).lost == 0 and kali3.ping(kali5.ip6).lost == 0
 
 
-def test_mac_theft_of_the_gateway(arena, cast):
+def test_mac_theft_of_the_gateway(arena):
     """The same for the gateway, whose MAC is learned and not bound."""
-    kali3, kali4, _ = cast
-    uplink = arena.guests["uplink"]
-    ear, thief, token = Ear(kali4), kali4.wire(), new_token()
-    sender = kali3.wire()
-    with arena.drops_only("spoofed_mac", least=3):
-        for _ in range(3):
-            thief.send(kali4.frame_to(BROADCAST, new_token(), src_mac=uplink.mac))
-            time.sleep(0.01)
-            sender.send(kali3.frame_to(uplink, token))
-    stolen = [seen for seen in ear.heard() if token in seen.data]
-    assert bool(stolen) == arena.on_bridge
+    arena.calm()
+    kali3, kali4, uplink = (arena.guests[name] for name in ("kali3", "kali4", "uplink"))
+    with arena.scenario(kali3, uplink), arena.drops_only("spoofed_mac", least=3):
+        assert steal(kali4, uplink, kali3) == arena.on_bridge
     if not arena.on_bridge:
         assert kali3.ping(uplink.ip4).lost == 0
 

@@ -20,10 +20,10 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import (ICMPv6ND_NS, ICMPv6ND_RS, ICMPv6NDOptSrcLLAddr, IPv6)
 from scapy.layers.l2 import Ether
 
+from arena import SWITCHES, Arena, Ear
 from frames import (BROADCAST, Watch, arp_request, ethernet, mac_bytes, new_mac, new_token,
                     rarp_announcement)
 from lab import Netns, end, ping_result, wait_until
-from test_attacks import SWITCHES, Arena, Ear
 
 VIRTUAL, VIRTUAL_MAC = "192.168.50.100", "00:00:5e:00:01:32"
 

@@ -20,8 +20,8 @@ from scapy.layers.vrrp import VRRP
 from scapy.packet import Raw
 from scapy.utils import checksum
 
+from arena import SWITCHES, Arena, Ear, running
 from lab import end, wait_until
-from test_attacks import SWITCHES, Arena, Ear, running
 
 ALL = "ff:ff:ff:ff:ff:ff"
 REAL, ROGUE, FAKE = "fd51::", "fd66::", "fd67::"  # /64, each
@@ -39,12 +39,6 @@ def arena(request):
                            for what in ("ip", "ip6", "arp")})
         arena.switch_on()
         yield arena
-
-
-@pytest.fixture
-def cast(arena):
-    arena.calm()
-    return [arena.guests[name] for name in ("kali3", "kali4", "kali5")]
 
 
 def slaac(guest, prefix):
@@ -122,14 +116,13 @@ def test_router_advertisements(arena, cast):
     real = arena.guests["uplink"]
     tools = [radvd(kali4, ROGUE), ["atk6-fake_router6", "eth0", f"{FAKE}/64"]]
     with arena.drops_only("rogue_router", "spoofed_ip", "spoofed_nd", least=2):
-        with running(real, radvd(real, REAL), seconds=0), running(kali4, *tools, seconds=0):
+        with running(real, radvd(real, REAL)), running(kali4, *tools):
             if arena.on_bridge:
                 wait_until(lambda: has_prefix(kali3, ROGUE) and has_prefix(kali5, FAKE), 8,
                            what="void: SLAAC hears the rogues")
             else:
                 wait_until(lambda: has_prefix(kali3, REAL) and has_prefix(kali5, REAL), 8,
                            what="SLAAC hears the router behind the uplink")
-                time.sleep(2)
             heard = kali3.run(["rdisc6", "-w", "1500", "eth0"], check=False).stdout
             routes = [guest.run(["ip", "-6", "route", "show", "default"]).stdout
                       for guest in (kali3, kali5)]
@@ -150,32 +143,38 @@ def test_router_advertisements(arena, cast):
 YERSINIA = {"stp": "01:80:c2:00:00:00", "cdp": "01:00:0c:cc:cc:cc", "dtp": "01:00:0c:cc:cc:cc"}
 
 
+def reaches(arena, cast, argv, is_its, reasons):
+    """Whether what the tool sends from kali4 reaches kali3. It runs until it has, or until bulkhead
+    has dropped something for those reasons."""
+    kali3, kali4, _ = cast
+    ear, frames = Ear(kali3), []
+
+    def has_sent():
+        frames.extend(ear.wire.drain())
+        return dropped() or any(map(is_its, frames))
+
+    with arena.drops_only(*reasons) as dropped:
+        with running(kali4, argv, cwd=arena.directory, env=os.environ | {"TERM": "xterm"}):
+            wait_until(has_sent, 8, what=f"{argv[0]} sends")
+            time.sleep(0.3)  # for more of the same
+    return any(map(is_its, frames + ear.heard()))
+
+
 @pytest.mark.parametrize("protocol", YERSINIA)
 def test_yersinia(arena, cast, protocol):
     """yersinia's BPDUs, CDP and DTP reach nobody."""
-    kali3, kali4, _ = cast
-    ear = Ear(kali3)
+    tool = ["yersinia", protocol, "-attack", "0", "-interface", "eth0"]
     # yersinia invents its source addresses.
-    with arena.drops_only("spoofed_mac", "control_frame", "bad_source", least=1):
-        tool = kali4.popen(["yersinia", protocol, "-attack", "0", "-interface", "eth0"],
-                           cwd=arena.directory, env=os.environ | {"TERM": "xterm"},
-                           stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-        time.sleep(2)
-        end(tool, timeout=0.5)
-    heard = [seen for seen in ear.heard() if seen.dst == YERSINIA[protocol]]
-    assert bool(heard) == arena.on_bridge
+    assert reaches(arena, cast, tool, lambda seen: seen.dst == YERSINIA[protocol],
+                   ["spoofed_mac", "control_frame", "bad_source"]) == arena.on_bridge
 
 
 def test_fake_mldrouter6(arena, cast):
     """thc-ipv6's multicast router advertisement reaches nobody."""
-    kali3, kali4, _ = cast
-    ear = Ear(kali3)
-    with arena.drops_only("rogue_router", "malformed", least=1):
-        with running(kali4, ["atk6-fake_mldrouter6", "eth0", "advertise"], seconds=1):
-            pass
-    heard = [seen for seen in ear.heard() if seen.src == kali4.mac and b"\x97" in seen.data[54:70]]
-    assert bool(heard) == arena.on_bridge
+    attacker = arena.guests["kali4"].mac
+    assert reaches(arena, cast, ["atk6-fake_mldrouter6", "eth0", "advertise"],
+                   lambda seen: seen.src == attacker and b"\x97" in seen.data[54:70],
+                   ["rogue_router", "malformed"]) == arena.on_bridge
 
 
 def eth(me, to=ALL):
@@ -397,14 +396,12 @@ def test_one_frame(arena, kind):
     build, reason = (ROGUES if kind == "rogue" else EVASIONS)[name]
     kali3, kali4, kali5 = (arena.guests[name] for name in ("kali3", "kali4", "kali5"))
     frame = bytes(build(kali4, kali3, kali5))
-    ears = [Ear(guest) for guest in (kali3, kali5, arena.guests["uplink"])]
-    wire = kali4.wire()
-    with arena.drops_only(reason, least=1):
-        wire.send(frame)
-    heard = [any(frame[-20:] in seen.data and seen.src == frame[6:12].hex(":")
-                 for seen in ear.heard()) for ear in ears]
-    for thing in (wire, *(ear.wire for ear in ears)):
-        thing.close()
+    with arena.scenario(kali3, kali5):
+        ears = [Ear(guest) for guest in (kali3, kali5, arena.guests["uplink"])]
+        with arena.drops_only(reason, least=1):
+            kali4.wire().send(frame)
+        heard = [any(frame[-20:] in seen.data and seen.src == frame[6:12].hex(":")
+                     for seen in ear.heard()) for ear in ears]
     assert heard[0] if arena.on_bridge else not any(heard), "void" if arena.on_bridge else heard
 
 

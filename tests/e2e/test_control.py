@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import time
@@ -18,7 +17,7 @@ from random import Random
 import pytest
 
 from frames import new_mac
-from lab import BUILD, Lab, Stream, wait_until
+from lab import BUILD, Client, Lab, Stream, request, wait_until
 
 NOBODY = 65534
 
@@ -305,47 +304,6 @@ def test_permissions(lab):
 
 
 # --- JSON-RPC ---------------------------------------------------------------------------------
-
-
-class Client:
-    """A connection to the socket that says whatever it is told."""
-
-    def __init__(self, lab):
-        self.socket = lab.keep(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-        self.socket.settimeout(5)
-        self.socket.connect(str(lab.socket_path))
-        self.buffer = b""
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def line(self):
-        """The next answer; None if the daemon hung up."""
-        while b"\n" not in self.buffer:
-            data = self.socket.recv(65536)
-            if not data:
-                return None
-            self.buffer += data
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return json.loads(line)
-
-    def ask(self, method, number=1, **parameters):
-        self.send(request(method, number, **parameters))
-        return self.line()
-
-    def close(self):
-        self.socket.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-
-def request(method, number=1, **parameters):
-    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
-    return json.dumps(message).encode() + b"\n"
 
 
 def test_rpc(lab):
