@@ -269,7 +269,10 @@ Json explanation_json(const Explain& explain, const Bridge& bridge) {
   if (explain.verdict.shadow) {
     json["shadow"] = std::string(bulkhead::name_of(*explain.verdict.shadow));
   }
-  if (dropped) json["reason"] = std::string(bulkhead::name_of(explain.verdict.reason));
+  if (dropped) {
+    json["reason"] = std::string(bulkhead::name_of(explain.verdict.reason));
+    if (const auto name = bridge.name_of(explain.verdict.port)) json["refused_by"] = *name;
+  }
   for (const PortIndex port : explain.egress) {
     if (const auto name = bridge.name_of(port)) json["ports"].push_back(*name);
   }

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
+
+#include "dataplane/drop_reason.hpp"
 
 namespace bulkhead::control {
 namespace {
@@ -63,6 +66,12 @@ std::string options_of(const Json& port) {
   return text.empty() ? "-" : text;
 }
 
+/// What a drop reason means, and what to do about it.
+std::string_view help_of(std::string_view reason) {
+  const auto* known = std::ranges::find(kDropReasons, reason, &DropReasonText::name);
+  return known == std::ranges::end(kDropReasons) ? "" : known->help;
+}
+
 }  // namespace
 
 void show_status(std::ostream& out, const Json& status) {
@@ -112,7 +121,12 @@ void show_fdb(std::ostream& out, const Json& entries) {
   table.print(out);
 }
 
+// The reasons that were shown, explained below them.
 void show_stats(std::ostream& out, const Json& stats) {
+  std::set<std::string> reasons;
+  const auto note = [&](const Json& drops) {
+    for (const auto& [reason, count] : drops.items()) reasons.insert(reason);
+  };
   for (const Json& port : stats) {
     const Json& in = port["ingress"];
     const Json& egress = port["egress"];
@@ -128,7 +142,10 @@ void show_stats(std::ostream& out, const Json& stats) {
                 : fmt::format("  shadow mode let pass ({})\n", counts(in["shadow"])))
         << fmt::format("  offered {} = sent {} + dropped ({})\n", egress["offered"].dump(),
                        egress["tx"].dump(), counts(egress["drops"]));
+    for (const char* drops : {"before", "drops", "shadow"}) note(in[drops]);
+    note(egress["drops"]);
   }
+  for (const std::string& reason : reasons) out << reason << ", " << help_of(reason) << '\n';
 }
 
 void show_text(std::ostream& out, const Json& text) { out << text.get<std::string>(); }
@@ -141,12 +158,15 @@ void show_explanation(std::ostream& out, const Json& explanation) {
   }
   table.print(out);
   out << "verdict: " << text_of(explanation["verdict"]);
-  if (!explanation["reason"].is_null()) out << ", " << text_of(explanation["reason"]);
+  const Json& reason = explanation["reason"];
+  if (!reason.is_null()) out << ", " << text_of(reason);
+  if (explanation.contains("refused_by")) out << " by " << text_of(explanation["refused_by"]);
   if (!explanation["ports"].empty()) out << " to " << join(explanation["ports"]);
   if (explanation.contains("shadow")) {
     out << " (shadow mode; it would be dropped as " << text_of(explanation["shadow"]) << ')';
   }
   out << '\n';
+  if (!reason.is_null()) out << text_of(reason) << ", " << help_of(text_of(reason)) << '\n';
 }
 
 void show_event(std::ostream& out, const Json& event) {

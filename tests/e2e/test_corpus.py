@@ -6,7 +6,6 @@ that no frame flows but those of the corpus. What a case has taught is forgotten
 """
 
 import fcntl
-import re
 import struct
 import tomllib
 from dataclasses import dataclass
@@ -135,9 +134,8 @@ def drops(side):
 def explanation_text(explanation):
     if explanation["verdict"] != "drop":
         return explanation["verdict"] + ":" + ",".join(sorted(explanation["ports"]))
-    last = explanation["checks"][-1]
-    at = re.match(r"port ([^:]+)", last["detail"]) if last["check"].startswith("E ") else None
-    return explanation["reason"] + (f"@{at[1]}" if at else "")
+    refuser = explanation.get("refused_by")
+    return explanation["reason"] + (f"@{refuser}" if refuser else "")
 
 
 @pytest.fixture(scope="module")

@@ -394,6 +394,17 @@ def test_explain_names_the_binding(lab, reason):
     assert f"verdict: drop, {reason}" in lab.bh("explain", "vm1", hostile(lab, reason).hex())
 
 
+def test_reasons_are_explained_where_they_are_shown(lab, wires):
+    """`stats` and `explain` end with what the reason means, and what to do about it."""
+    frame = hostile(lab, "spoofed_ip")
+    wires["vm1"].send(frame)
+    wait_until(lambda: lab.drops("vm1").get("spoofed_ip"), what="the frame is dropped")
+    help_text = re.compile(r"^spoofed_ip, ingress: .*; .*`ip`.*$", re.M)
+    for words in (["stats", "vm1"], ["explain", "vm1", frame.hex()]):
+        assert len(help_text.findall(lab.bh(*words))) == 1
+    assert not help_text.search(lab.bh("stats", "uplink"))
+
+
 def test_explain_pcap(lab, wires):
     """`explain --pcap` says of every frame of a file what it says of each; of what was captured,
     what it was captured for."""
@@ -408,7 +419,7 @@ def test_explain_pcap(lab, wires):
         assert {key: result[key] for key in alone} == alone
     text = lab.bh("explain", "vm1", "--pcap", classic)
     assert len(re.findall(r"^frame \d+, \d+ bytes$", text, re.M)) == len(frames)
-    assert re.findall(r"^verdict: drop, (\w+)$", text, re.M) == list(frames)
+    assert re.findall(r"^verdict: drop, (\w+)", text, re.M) == list(frames)
 
     capture = Capture(lab, "--port", "vm1")
     for frame in frames.values():

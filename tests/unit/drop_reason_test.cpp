@@ -33,13 +33,14 @@ TEST(DropReasons, AreInTheOrderOfTheList) {
   EXPECT_EQ(name_of(DropReason::overrun), "overrun");
 }
 
-TEST(DropReasons, HaveOneNameEachAndHelpThatSaysWhereItCounts) {
+TEST(DropReasons, HaveOneNameEachAndHelpThatSaysWhereItCountsAndWhatToDo) {
   std::set<std::string_view> names;
   for (const DropReasonText& reason : kDropReasons) {
     EXPECT_TRUE(names.insert(reason.name).second) << reason.name;
     EXPECT_TRUE(reason.help.starts_with("ingress") || reason.help.starts_with("egress"))
         << reason.name;
     EXPECT_NE(reason.help.find(": "), std::string_view::npos) << reason.name;
+    EXPECT_NE(reason.help.find("; "), std::string_view::npos) << reason.name;
   }
 }
 
