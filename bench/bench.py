@@ -24,7 +24,7 @@ on core 1, with what the receiving guest's kernel does for frames that the worke
 has no thread: it runs on the generator's core, up to the sink, and leaves core 1 idle. iperf3 and
 ping run where the scheduler puts them. CPU by kind is the whole machine's, /proc/stat, while frames
 flow: what others do on it counts too, so it waits for quiet before each turn, but not long.
---realtime keeps others off the generator and the worker, which steadies the rates.
+--first keeps others off the generator and the worker, which steadies the rates.
 """
 
 import json
@@ -34,7 +34,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import (CPU_KINDS, GENERATOR_CORE, REALTIME, Bulkhead, Cpu, Peer, make_parser,
+from harness import (CPU_KINDS, GENERATOR_CORE, FIRST, Bulkhead, Cpu, Peer, make_parser,
                      measure_ping, measure_tcp, print_table, received_frames, run, sink, spread,
                      values_at)
 
@@ -103,9 +103,9 @@ def measure(peer, generator, arguments):
         {"frames": 4, "tcp": 5, "ping": 2}
     result = {"idle ping": measure_ping(peer, seconds["ping"])(),
               "TCP": measure_tcp(peer, seconds["tcp"])}
-    if arguments.realtime:
+    if arguments.first:
         peer.hurry()
-        generator = [*REALTIME, "1", *generator]
+        generator = ["nice", "-n", FIRST, *generator]
     peer.lab.host.run(["ethtool", "-K", "vm1", "gro", "on"])
     peer.b.run(["nft", "-f", "-"], input=sink("eth0"))
     for name, frame_bytes in FRAME_BYTES.items():
@@ -160,8 +160,8 @@ def print_report(turns_of):
 
 def main():
     parser = make_parser(__doc__.splitlines()[0], PEERS)
-    parser.add_argument("--realtime", action="store_true",
-                        help="real-time priority for the generator and the worker while frames "
+    parser.add_argument("--first", action="store_true",
+                        help="priority over others for the generator and the worker while frames "
                         "flow: for machines that others use, too")
     return run("./dev bench", PEERS, measure, print_report, parser.parse_args())
 
