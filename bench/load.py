@@ -122,7 +122,7 @@ class FlooderAtBridge(Peer):
         host.sysctl({f"net/bridge/bridge-nf-call-{family}": 0
                      for family in ("iptables", "ip6tables", "arptables")})
         lines = [f"link set dev {guest.name} flood off learning off\n"
-                 f"fdb add {guest.mac} dev {guest.name} master static\n" for guest in guests]
+                 f"fdb replace {guest.mac} dev {guest.name} master static\n" for guest in guests]
         host.run(["bridge", "-batch", "-"], input="".join(lines))
 
 
