@@ -29,6 +29,8 @@ class Guard {
   /// ring, where they wait. (Less makes TCP with 64 KB segments lose frames: 1.4 Gbit/s with 128,
   /// 2.2 with 512, 2.8 with 1024, on two cores.)
   static constexpr std::uint64_t kWindowFrames = 1024;
+  /// The same for a port that floods: what it keeps waiting, everybody waits behind.
+  static constexpr std::uint64_t kFloodWindowFrames = 128;
 
   /// Loads the programs, closed for every device. Throws BackendError.
   explicit Guard(int conduit_ifindex);

@@ -379,8 +379,6 @@ void Bridge::refresh_port(const config::Port& port, Attached& attached, const Li
   }
 }
 
-// The conduit drops without a trace when it is full. What was handed over longer ago than a frame
-// may take and has not arrived is lost: no longer on its way, and no longer in the port's window.
 void Bridge::tick() {
   if (retry_ticks_ > 0 && --retry_ticks_ == 0) {
     retry_ticks_next_ = std::min(2 * retry_ticks_next_, kRetryTicksMax);
@@ -390,14 +388,41 @@ void Bridge::tick() {
   for (auto& [name, attached] : attached_) {
     if (attached.state == PortState::waiting) continue;
     bulkhead_slot& slot = engine_->guard().slots()[attached.index];
-    const std::uint64_t received = __atomic_load_n(&slot.received, __ATOMIC_RELAXED);
-    const std::uint64_t passed = __atomic_load_n(&slot.passed, __ATOMIC_RELAXED);
-    const std::uint64_t mark = std::exchange(attached.lost_mark, passed);
-    const std::uint64_t lost = mark > received ? mark - received : 0;
-    const std::uint64_t lost_max = passed > received ? passed - received : 0;
-    const std::uint64_t settled = std::clamp(slot.lost, lost, lost_max);
-    if (settled != slot.lost) __atomic_store_n(&slot.lost, settled, __ATOMIC_RELAXED);
+    settle_losses(attached, slot);
+    narrow_floods(attached, slot);
   }
+}
+
+// The conduit drops without a trace when it is full. What was handed over longer ago than a frame
+// may take and has not arrived is lost: no longer on its way, and no longer in the port's window.
+void Bridge::settle_losses(Attached& attached, bulkhead_slot& slot) {
+  const std::uint64_t received = __atomic_load_n(&slot.received, __ATOMIC_RELAXED);
+  const std::uint64_t passed = __atomic_load_n(&slot.passed, __ATOMIC_RELAXED);
+  const std::uint64_t mark = std::exchange(attached.lost_mark, passed);
+  const std::uint64_t lost = mark > received ? mark - received : 0;
+  const std::uint64_t lost_max = passed > received ? passed - received : 0;
+  const std::uint64_t settled = std::clamp(slot.lost, lost, lost_max);
+  if (settled != slot.lost) __atomic_store_n(&slot.lost, settled, __ATOMIC_RELAXED);
+}
+
+// Who goes on sending more than its window takes keeps a window's worth of frames in the queue that
+// all share. TCP slows down before it loses one frame in thirty; a flood does not, and gets a small
+// window until it is over.
+void Bridge::narrow_floods(Attached& attached, bulkhead_slot& slot) {
+  constexpr std::uint64_t kPassedPerOverrun = 32;
+  constexpr std::uint32_t kFloodTicks = 3;
+  constexpr std::uint32_t kCalmTicks = 10;
+  const std::uint64_t passed = __atomic_load_n(&slot.passed, __ATOMIC_RELAXED);
+  const std::uint64_t overrun = __atomic_load_n(&slot.overrun, __ATOMIC_RELAXED);
+  const std::uint64_t more_passed = passed - std::exchange(attached.passed_mark, passed);
+  const std::uint64_t more_overrun = overrun - std::exchange(attached.overrun_mark, overrun);
+  const bool floods = more_overrun * kPassedPerOverrun > more_passed;
+  const bool narrow = slot.window == Guard::kFloodWindowFrames;
+  attached.flood_ticks = floods == narrow ? 0 : attached.flood_ticks + 1;
+  if (attached.flood_ticks < (narrow ? kCalmTicks : kFloodTicks)) return;
+  attached.flood_ticks = 0;
+  const std::uint64_t window = narrow ? Guard::kWindowFrames : Guard::kFloodWindowFrames;
+  __atomic_store_n(&slot.window, window, __ATOMIC_RELAXED);
 }
 
 PortStatus Bridge::status_of(const std::string& port) const {
@@ -415,6 +440,7 @@ Intake Bridge::intake_of(const std::string& port, std::uint64_t received) const 
   const std::uint64_t lost = load(slot.lost);
   const std::uint64_t passed = std::max(load(slot.passed), received + lost);
   intake.in_flight = passed - received - lost;
+  intake.window = load(slot.window);
   intake.too_big = load(slot.too_big);
   intake.malformed = load(slot.malformed);
   intake.overrun = load(slot.overrun) + lost;

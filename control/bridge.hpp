@@ -45,6 +45,7 @@ struct Intake {
   std::uint64_t too_big = 0;
   std::uint64_t malformed = 0;
   std::uint64_t overrun = 0;
+  std::uint64_t window = 0;  // how many may be in flight
 };
 
 class Bridge {
@@ -96,6 +97,9 @@ class Bridge {
     int promiscuous = -1;
     std::unique_ptr<TransmitSocket> socket;  // if up
     std::uint64_t lost_mark = 0;             // what had been handed over at the last look
+    std::uint64_t passed_mark = 0;           // at the last tick: into the conduit
+    std::uint64_t overrun_mark = 0;          // and dropped beyond the window
+    std::uint32_t flood_ticks = 0;           // for so long its window has been the wrong one
   };
 
   /// Why the device cannot be this port's; nothing if it can.
@@ -108,6 +112,8 @@ class Bridge {
   void remove(const std::string& name, Attached& attached, bool release);
   void refresh_port(const config::Port& port, Attached& attached, const Link* link);
   void set_state(const std::string& name, Attached& attached, PortState state);
+  static void settle_losses(Attached& attached, bulkhead_slot& slot);
+  static void narrow_floods(Attached& attached, bulkhead_slot& slot);
   void install(const config::Config& config);
   [[nodiscard]] PortIndex new_index();
   void number_segments(const config::Config& config);

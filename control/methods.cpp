@@ -439,6 +439,7 @@ Json Methods::stats(const Json& json) {
                         {"malformed", intake.malformed},
                         {"overrun", intake.overrun}}},
                       {"in_flight", intake.in_flight},
+                      {"window", intake.window},
                       {"received", counters.received},
                       {"bytes", counters.received_bytes},
                       {"unicast", counters.unicast},

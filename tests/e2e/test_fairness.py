@@ -11,7 +11,7 @@ import time
 import pytest
 
 from frames import BROADCAST, new_mac
-from lab import Lab, ping_result
+from lab import Lab, ping_result, wait_until
 
 LOSS_MAX = 0.01
 PINGS = 400
@@ -97,6 +97,21 @@ def test_flooder_with_stolen_mac(lab):
     process.communicate(timeout=20)
     assert lab.drops("vm1")["spoofed_mac"] > before + 10_000
     assert_unharmed(results)
+
+
+def test_window_of_a_flood(lab):
+    """Who goes on overrunning its window gets a small one until it has stopped; others keep
+    theirs."""
+    def window(name):
+        return lab.stats()[name]["ingress"]["window"]
+
+    evil = lab.guests["evil"]
+    wide = window("evil")
+    evil.flood_start("tso", seconds=4)
+    wait_until(lambda: window("evil") < wide / 4, what="a small window for evil")
+    assert window("left") == wide
+    evil.flood_end()
+    wait_until(lambda: window("evil") == wide, what="the window as it was")
 
 
 def test_tcp_beside_a_flood(lab):
