@@ -14,6 +14,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -84,9 +85,11 @@ struct Memory {
 /// Where a destination address is: bound or static first, learned otherwise; kNoPort if nowhere.
 [[nodiscard]] inline PortIndex locate(const Snapshot& snapshot, const Fdb& fdb, MacAddress mac,
                                       SegmentIndex segment, std::uint32_t now_ms) {
-  const MacTable::Entry* bound = snapshot.bound.find(mac, segment);
+  assert(snapshot.bound.hash_key() == fdb.hash_key());
+  const MacTable::Hashed address = snapshot.bound.hashed(mac, segment);
+  const MacTable::Entry* bound = snapshot.bound.find(address);
   if (bound != nullptr && bound->kind != EntryKind::shared) return bound->port;
-  if (const MacTable::Entry* entry = fdb.find(snapshot, mac, segment, now_ms)) return entry->port;
+  if (const MacTable::Entry* entry = fdb.find(snapshot, address, now_ms)) return entry->port;
   return kNoPort;
 }
 

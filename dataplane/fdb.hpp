@@ -30,10 +30,15 @@ class Fdb {
   Fdb(std::size_t entries, HashKey key) : table_(entries, key) {}
 
   /// Where an address was learned; nullptr if nowhere, or if that no longer counts.
+  [[nodiscard]] const MacTable::Entry* find(const Snapshot& snapshot,
+                                            const MacTable::Hashed& address,
+                                            std::uint32_t now_ms) const {
+    const MacTable::Entry* entry = table_.find(address);
+    return entry != nullptr && is_alive(snapshot, *entry, now_ms) ? entry : nullptr;
+  }
   [[nodiscard]] const MacTable::Entry* find(const Snapshot& snapshot, MacAddress mac,
                                             SegmentIndex segment, std::uint32_t now_ms) const {
-    const MacTable::Entry* entry = table_.find(mac, segment);
-    return entry != nullptr && is_alive(snapshot, *entry, now_ms) ? entry : nullptr;
+    return find(snapshot, table_.hashed(mac, segment), now_ms);
   }
 
   /// What seeing `source` on port `from` would change. `shared`: it is an address that the port may
@@ -56,7 +61,7 @@ class Fdb {
   /// The port's place is used for another port from now on.
   void forget_claims(PortIndex port) { claims_[port] = {}; }
 
-  void prefetch(MacAddress mac, SegmentIndex segment) const { table_.prefetch(mac, segment); }
+  void prefetch(const MacTable::Hashed& address) const { table_.prefetch(address); }
 
   /// Takes out what is dead, or bound meanwhile, in `buckets` buckets from where the last call
   /// stopped; `aged(entry)` is told of each before it goes.

@@ -18,14 +18,14 @@ bool is_free(const MacTable::Entry& entry) { return entry.key == 0; }
 }  // namespace
 
 bool MacTable::has_place(MacAddress mac, SegmentIndex segment) const {
-  const Places places = places_of(key_of(mac, segment));
+  const Places places = places_of(hashed(mac, segment).hash);
   return std::ranges::any_of(buckets_[places.first].entries, is_free) ||
          std::ranges::any_of(buckets_[places.second].entries, is_free);
 }
 
 MacTable::Entry* MacTable::insert(MacAddress mac, SegmentIndex segment) {
-  const std::uint64_t key = key_of(mac, segment);
-  const Places places = places_of(key);
+  const auto [key, hash] = hashed(mac, segment);
+  const Places places = places_of(hash);
   Bucket& first = buckets_[places.first].entries;
   Bucket& second = buckets_[places.second].entries;
   // The emptier of the two keeps the fullest bucket of the table short.

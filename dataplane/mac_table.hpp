@@ -27,6 +27,7 @@ enum class EntryKind : std::uint8_t { learned_guest, learned_trusted, fixed, sha
 
 struct HashKey {
   std::array<std::uint64_t, 2> words{};
+  bool operator==(const HashKey&) const = default;
 };
 
 class MacTable {
@@ -49,15 +50,27 @@ class MacTable {
   /// Room for four times `entries`, so that at most a quarter is ever used.
   MacTable(std::size_t entries, HashKey key);
 
-  [[nodiscard]] const Entry* find(MacAddress mac, SegmentIndex segment) const {
-    const std::uint64_t key = key_of(mac, segment);
-    const Places places = places_of(key);
+  /// An address with its hash, good for every table with the same HashKey.
+  struct Hashed {
+    std::uint64_t key;
+    std::uint64_t hash;
+  };
+  [[nodiscard]] Hashed hashed(MacAddress mac, SegmentIndex segment) const {
+    const std::uint64_t key = mac.value | (std::uint64_t{segment} + 1) << 48;
+    return {key, hash_of(key)};
+  }
+
+  [[nodiscard]] const Entry* find(const Hashed& address) const {
+    const Places places = places_of(address.hash);
     for (const std::uint32_t place : {places.first, places.second}) {
       for (const Entry& entry : buckets_[place].entries) {
-        if (entry.key == key) return &entry;
+        if (entry.key == address.key) return &entry;
       }
     }
     return nullptr;
+  }
+  [[nodiscard]] const Entry* find(MacAddress mac, SegmentIndex segment) const {
+    return find(hashed(mac, segment));
   }
   [[nodiscard]] Entry* find(MacAddress mac, SegmentIndex segment) {
     return const_cast<Entry*>(std::as_const(*this).find(mac, segment));
@@ -72,8 +85,8 @@ class MacTable {
     --used_;
   }
 
-  void prefetch(MacAddress mac, SegmentIndex segment) const {
-    __builtin_prefetch(&buckets_[places_of(key_of(mac, segment)).first]);
+  void prefetch(const Hashed& address) const {
+    __builtin_prefetch(&buckets_[places_of(address.hash).first]);
   }
 
   [[nodiscard]] std::uint32_t bucket_count() const { return mask_ + 1; }
@@ -91,18 +104,18 @@ class MacTable {
     std::uint32_t second;
   };
 
-  static std::uint64_t key_of(MacAddress mac, SegmentIndex segment) {
-    return mac.value | (std::uint64_t{segment} + 1) << 48;
-  }
   /// Folded 64x64 multiplication with secret operands, as in wyhash, and a second one, for without
-  /// it some keys spread neighbouring addresses badly. The two places differ.
-  [[nodiscard]] Places places_of(std::uint64_t key) const {
+  /// it some keys spread neighbouring addresses badly.
+  [[nodiscard]] std::uint64_t hash_of(std::uint64_t key) const {
     __extension__ using Wide = unsigned __int128;
     const Wide product =
         static_cast<Wide>(key ^ hash_key_.words[0]) * (std::rotl(key, 32) ^ hash_key_.words[1]);
     auto hash = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
     hash = (hash ^ hash >> 32) * 0x9e37'79b9'7f4a'7c15;
-    hash ^= hash >> 32;
+    return hash ^ hash >> 32;
+  }
+  /// The two places differ.
+  [[nodiscard]] Places places_of(std::uint64_t hash) const {
     const auto first = static_cast<std::uint32_t>(hash) & mask_;
     const auto step = static_cast<std::uint32_t>((hash >> 32) * mask_ >> 32) + 1;  // 1 to mask_
     return {first, (first + step) & mask_};
