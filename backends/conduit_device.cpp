@@ -3,6 +3,7 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 #include "backends/conduit.hpp"
@@ -27,7 +28,7 @@ const std::vector<std::string> kOurTagOff{"tx-vlan-stag-hw-insert"};
 
 constexpr std::uint32_t kDeviceBoundOnly = 1u << 6;  // BPF_F_XDP_DEV_BOUND_ONLY, linux/bpf.h of 6.3
 
-/// The program in a new skeleton, loaded; nullptr if the kernel does not take it.
+/// The program in a new skeleton, loaded; nullptr and errno if the kernel does not take it.
 conduit_bpf* load(bool tag_beside, int device) {
   conduit_bpf* skeleton = conduit_bpf__open();
   if (skeleton == nullptr) return nullptr;
@@ -37,8 +38,10 @@ conduit_bpf* load(bool tag_beside, int device) {
     bpf_program__set_ifindex(program, static_cast<std::uint32_t>(device));
     bpf_program__set_flags(program, bpf_program__flags(program) | kDeviceBoundOnly);
   }
-  if (conduit_bpf__load(skeleton) == 0) return skeleton;
+  const int error = -conduit_bpf__load(skeleton);
+  if (error == 0) return skeleton;
   conduit_bpf__destroy(skeleton);
+  errno = error;
   return nullptr;
 }
 
