@@ -48,6 +48,7 @@ conduit_bpf* load(bool tag_beside, int device) {
 }  // namespace
 
 ConduitDevice::ConduitDevice() {
+  libbpf_set_print(nullptr);  // it would speak to stderr of what we handle
   for (int n = 0; n < kConduitsMax && lock_ < 0; ++n) {
     name_ = "bhc" + std::to_string(n);
     lock_ = lock_name("conduit/" + name_);

@@ -192,12 +192,9 @@ std::vector<std::string> clsact_filters(int ifindex, const Hook& hook) {
   return names;
 }
 
-int silent(libbpf_print_level, const char*, va_list) { return 0; }
-
 }  // namespace
 
 Guard::Guard(int conduit_ifindex) {
-  libbpf_set_print(silent);  // it would speak to stderr of what we handle
   programs_ = port_bpf__open();
   if (programs_ == nullptr) throw BackendError::from_errno("cannot open the ports' programs");
   programs_->rodata->conduit_ifindex = static_cast<std::uint32_t>(conduit_ifindex);
