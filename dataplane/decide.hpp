@@ -44,6 +44,10 @@ struct Verdict {
       false;  // its sender or target is a link-local address that is the port's from now on
   Budget budget = Budget::none;
   std::optional<DropReason> shadow;  // what it would have been dropped as, were the port enforced
+
+  [[nodiscard]] bool leaves_a_mark() const {
+    return change != Fdb::Change::nothing || budget != Budget::none || claims || shadow;
+  }
 };
 
 /// The checks by name, as `explain` prints them.
@@ -162,6 +166,7 @@ struct Case {
   const Parsed& frame;
   PortIndex from;
   const PortPolicy& port;
+  const MacTable::Entry* bound;  // the source's, if it need not be the port's own
   std::uint32_t now_ms;
   const Trace& trace;
 
@@ -251,8 +256,8 @@ template <class Trace>
   if (!c.port.trusted && !c.port.learns) {
     own = has_mac(c.snapshot, c.port, frame.source);
   } else {
-    const MacTable::Entry* bound = c.snapshot.bound.find(frame.source, c.port.segment);
-    own = bound == nullptr || bound->port == c.from || has_mac(c.snapshot, c.port, frame.source);
+    own =
+        c.bound == nullptr || c.bound->port == c.from || has_mac(c.snapshot, c.port, frame.source);
   }
   if (!c.trace(Check::source_binding, own)) return DropReason::spoofed_mac;
   if (!c.port.trusted && !c.trace(Check::no_tag, frame.payload != Payload::tag)) {
@@ -573,7 +578,10 @@ template <class Trace>
 [[gnu::flatten]] Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& frame,
                                 PortIndex from, std::uint32_t now_ms, const Trace& trace) {
   const PortPolicy& port = snapshot.ports[from];
-  const detail::Case<Trace> c{snapshot, memory, frame, from, port, now_ms, trace};
+  const bool may_be_others = port.trusted || port.learns || port.shares_macs;
+  const MacTable::Entry* bound =
+      may_be_others ? snapshot.bound.find(frame.source, port.segment) : nullptr;
+  const detail::Case<Trace> c{snapshot, memory, frame, from, port, bound, now_ms, trace};
   Verdict verdict;
   if (const auto reason = detail::may_enter(c)) {
     verdict.reason = *reason;
@@ -593,7 +601,6 @@ template <class Trace>
   // A bound or static address on its own port is known already.
   Fdb::Change change = Fdb::Change::nothing;
   if (port.learns || port.shares_macs) {
-    const MacTable::Entry* bound = snapshot.bound.find(frame.source, port.segment);
     verdict.shared_source = bound != nullptr && bound->kind == EntryKind::shared;
     const bool sound =
         !frame.source.is_group() && !frame.source.is_zero();  // in shadow, it may not

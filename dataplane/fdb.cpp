@@ -18,7 +18,10 @@ Fdb::Judgement Fdb::judge(const Snapshot& snapshot, PortIndex from, MacAddress s
   const auto refuse = [](DropReason reason) { return Judgement{Change::refuse, reason}; };
   const MacTable::Entry* entry = table_.find(source, port.segment);
   const bool alive = entry != nullptr && is_alive(snapshot, *entry, now_ms);
-  if (entry != nullptr && entry->port == from) return {Change::refresh};
+  if (entry != nullptr && entry->port == from) {
+    const bool fresh = entry->seen_ms == now_ms && entry->kind == kind_of(port, shared);
+    return {fresh ? Change::nothing : Change::refresh};
+  }
   if (alive) {
     // By what the ports are now: a reload may have changed it.
     const bool was_shared = entry->kind == EntryKind::shared;

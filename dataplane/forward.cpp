@@ -34,7 +34,7 @@ void Forwarder::forward(const Snapshot& snapshot, Fdb& fdb, std::span<const Fram
     ++ingress.received;
     ingress.received_bytes += frame.length;
     new (&verdicts_[i]) Verdict(decide(snapshot, {fdb, limiter_}, parsed_[i], frame.from, now_ms));
-    if (verdicts_[i].kind != Verdict::Kind::drop) {
+    if (verdicts_[i].kind != Verdict::Kind::drop && verdicts_[i].leaves_a_mark()) {
       remember(snapshot, fdb, frame, parsed_[i], verdicts_[i], now_ms);
     }
   }

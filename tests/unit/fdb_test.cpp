@@ -161,7 +161,7 @@ TEST_F(FdbTest, HoldsAPortToMacMax) {
   see(kGuest, 'a');
   see(kGuest, 'b');
   EXPECT_EQ(refusal(kGuest, 'c'), DropReason::mac_limit);
-  EXPECT_EQ(see(kGuest, 'a'), Change::refresh) << "what it has it may use";
+  EXPECT_EQ(see(kGuest, 'a'), Change::nothing) << "what it has it may use";
   EXPECT_EQ(see(kOther, 'c'), Change::insert) << "the limit is the port's own";
   EXPECT_EQ(refusal(kGuest, 'c'), DropReason::mac_limit) << "nor by a move";
   see(kOther, 'b');  // moves away, and makes room
@@ -219,6 +219,15 @@ TEST_F(FdbTest, NeverMovesToLowerRank) {
   EXPECT_EQ(before_, kNoPort) << "and nothing has moved";
 }
 
+TEST_F(FdbTest, RefreshesWhatIsNotFresh) {
+  see(kGuest, 'a');
+  EXPECT_EQ(see(kGuest, 'a'), Change::nothing) << "seen in this millisecond";
+  snapshot_.ports[kGuest].trusted = true;
+  EXPECT_EQ(see(kGuest, 'a'), Change::refresh) << "of a higher rank now";
+  ++now_;
+  EXPECT_EQ(see(kGuest, 'a'), Change::refresh);
+}
+
 TEST_F(FdbTest, RanksByWhatThePortsAreNow) {
   see(kUplink, 'a');
   see(kGuest, 'b');
@@ -236,7 +245,7 @@ TEST_F(FdbTest, StopsFlappingUntilTheNextSweep) {
   const PortIndex at = where('a');
   const PortIndex away = at == kGuest ? kOther : kGuest;
   EXPECT_EQ(refusal(away, 'a'), DropReason::flapping);
-  EXPECT_EQ(see(at, 'a'), Change::refresh) << "where it is, it may stay";
+  EXPECT_EQ(see(at, 'a'), Change::nothing) << "where it is, it may stay";
   EXPECT_EQ(refusal(away, 'a'), DropReason::flapping);
   sweep();
   EXPECT_EQ(see(away, 'a'), Change::move);

@@ -1,0 +1,145 @@
+// What dataplane_bench and frame_cost measure: guests with bound MACs, an uplink that has learned
+// addresses, and rounds of frames between them over a backend that does nothing.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "control/compile.hpp"
+#include "dataplane/decide.hpp"
+#include "dataplane/worker.hpp"
+
+namespace bulkhead {
+
+inline constexpr HashKey kKey{{0x9e37'79b9'7f4a'7c15, 0xd1b5'4a32'd192'ed03}};
+inline constexpr std::uint32_t kFrameBytes = 64;
+inline constexpr std::size_t kSamples = 4096;  // drawn before the clock starts
+
+inline MacAddress guest_mac(std::uint64_t i) { return {0x5254'0000'0000 + i}; }
+inline MacAddress learned_mac(std::uint64_t i) { return {0x0200'0000'0000 + i}; }
+
+inline void write(std::uint8_t* bytes, MacAddress destination, MacAddress source) {
+  for (int i = 0; i < 6; ++i) {
+    bytes[i] = static_cast<std::uint8_t>(destination.value >> (40 - 8 * i));
+    bytes[6 + i] = static_cast<std::uint8_t>(source.value >> (40 - 8 * i));
+  }
+  bytes[12] = 0x08;
+  bytes[13] = 0x00;
+  bytes[14] = 0x45;  // IPv4, of an experimental protocol
+  bytes[17] = kFrameBytes - 14;
+  bytes[23] = 253;
+  bytes[26] = bytes[30] = 10;
+  bytes[27] = bytes[31] = 9;
+}
+
+/// Ports 0 to guests - 1 are bound guests; the last is an uplink that has learned `learned`
+/// addresses.
+struct House {
+  House(std::size_t guests, std::size_t learned) : fdb(std::max<std::size_t>(learned, 64), kKey) {
+    config::Config config;
+    std::map<std::string, control::Site> sites;
+    for (std::size_t i = 0; i <= guests; ++i) {
+      config::Port port;
+      port.name = std::to_string(i);
+      port.any_ip = true;
+      port.trusted = i == guests;
+      if (!port.trusted) port.macs = {guest_mac(i)};
+      sites[port.name] = {static_cast<PortIndex>(i), 0, true, 1500};
+      config.ports[port.name] = port;
+    }
+    config.segments["default"].mac_limit = 1'048'576;
+    snapshot = control::compile(config, sites, {{"default", 0}}, {}, kKey);
+    uplink = static_cast<PortIndex>(guests);
+    for (std::size_t i = 0; i < learned; ++i) {
+      const Fdb::Judgement taught = fdb.judge(*snapshot, uplink, learned_mac(i), false, 0);
+      fdb.learn(*snapshot, uplink, learned_mac(i), false, taught.change, 0);
+    }
+  }
+
+  std::unique_ptr<Snapshot> snapshot;
+  Fdb fdb;
+  PortIndex uplink;
+};
+
+/// Hands out frames that stand ready, and takes every frame.
+class NullBackend : public Backend {
+ public:
+  NullBackend(BufferPool& pool, const House& house, std::size_t guests, std::size_t learned)
+      : pool_(pool) {
+    std::mt19937_64 random(1);
+    for (Sample& sample : samples_) {  // half from the uplink, half to it
+      const auto guest = static_cast<PortIndex>(random() % guests);
+      const MacAddress visitor = learned_mac(random() % learned);
+      const bool out = random() % 2 == 0;
+      sample.from = out ? guest : house.uplink;
+      write(sample.bytes.data(), out ? visitor : guest_mac(guest),
+            out ? guest_mac(guest) : visitor);
+    }
+  }
+
+  std::size_t receive(std::span<Frame> batch) override {
+    for (Frame& frame : batch) {
+      const Sample& sample = samples_[++next_ % kSamples];
+      Buffer* buffer = pool_.take();
+      buffer->data = pool_.start_of(buffer->chunk);
+      std::copy(sample.bytes.begin(), sample.bytes.end(), buffer->data);
+      buffer->length = kFrameBytes;
+      frame = {buffer, kFrameBytes, sample.from};
+    }
+    return batch.size();
+  }
+  std::size_t send(PortIndex, std::span<const Frame> frames) override {
+    for (const Frame& frame : frames) pool_.release(frame.head);
+    return frames.size();
+  }
+  bool settle() override { return false; }
+  void plug(PortIndex, Attachment*) override {}
+  Attachment* unplug(PortIndex) override { return nullptr; }
+
+ private:
+  struct Sample {
+    std::array<std::uint8_t, kFrameBytes> bytes{};
+    PortIndex from = 0;
+  };
+  BufferPool& pool_;
+  std::vector<Sample> samples_ = std::vector<Sample>(kSamples);
+  std::size_t next_ = 0;
+};
+
+/// A worker in such a house; half of the frames are from the uplink and half to it.
+class Rounds {
+ public:
+  Rounds(std::size_t ports, std::size_t addresses)
+      : house_(ports - 1, addresses),
+        memory_(std::size_t{1024} * 2048),
+        pool_(memory_, 2048),
+        backend_(pool_, house_, ports - 1, addresses),
+        worker_(pool_, {&backend_}, *mailbox_, house_.snapshot.get(), &house_.fdb) {}
+
+  /// One round of kBatchFrames.
+  void run() { worker_.round(1); }
+  /// Frames until now.
+  [[nodiscard]] std::uint64_t sent() {
+    std::uint64_t frames = 0;
+    for (PortIndex port = 0; port <= house_.uplink; ++port) {
+      frames += worker_.forwarder().counters(port).sent;
+    }
+    return frames;
+  }
+
+ private:
+  House house_;
+  std::vector<std::uint8_t> memory_;
+  BufferPool pool_;
+  NullBackend backend_;
+  std::unique_ptr<Mailbox> mailbox_ = std::make_unique<Mailbox>();
+  Worker worker_;
+};
+
+}  // namespace bulkhead
