@@ -284,6 +284,17 @@ def test_state_that_cannot_be(lab, place):
     assert not lab.socket_path.exists()
 
 
+def test_state_is_beside_the_socket(lab):
+    """Also where --socket says another: two daemons do not share a state by accident."""
+    other = lab.directory / "other"
+    other.mkdir()
+    lab.write_config()
+    lab.spawn([BUILD / "bulkheadd", "--config", lab.config_path, "--socket", other / "x.sock"],
+              lab.host.path, stderr=subprocess.DEVNULL)
+    wait_until((other / "state").exists, what="the state is beside the socket")
+    assert not lab.state_path.exists()
+
+
 def test_state_does_not_change_while_it_runs(lab):
     """A reload that says another state file is refused."""
     lab.start()
