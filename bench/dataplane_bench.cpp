@@ -129,7 +129,7 @@ void bm_frame(benchmark::State& state) {
     config.ports[port.name] = port;
   }
   config.segments["default"];
-  const auto snapshot = control::compile(config, sites, {{"default", 0}}, {}, kKey);
+  const auto snapshot = control::compile(config, sites, {{"default", 0}}, kKey);
   const Fdb fdb(64, kKey);
   const Limiter limiter;
   std::mt19937_64 random(1);

@@ -54,7 +54,7 @@ struct House {
       config.ports[port.name] = port;
     }
     config.segments["default"].mac_limit = 1'048'576;
-    snapshot = control::compile(config, sites, {{"default", 0}}, {}, kKey);
+    snapshot = control::compile(config, sites, {{"default", 0}}, kKey);
     uplink = static_cast<PortIndex>(guests);
     for (std::size_t i = 0; i < learned; ++i) {
       const Fdb::Judgement taught = fdb.judge(*snapshot, uplink, learned_mac(i), false, 0);

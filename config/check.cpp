@@ -148,6 +148,44 @@ std::string clash_of(const Port& port, Owners& owners) {
   return {};
 }
 
+/// The rules of static addresses, one after the other: the first of two that clash is right.
+class StaticRules {
+ public:
+  explicit StaticRules(const Config& config) : config_(config) {
+    for (const auto& [name, port] : config.ports) {
+      for (const MacAddress mac : port.macs) {
+        owners_.emplace(std::pair(port.segment, mac), "is bound to port " + name);
+      }
+      for (const MacAddress mac : port.shared_macs) {
+        owners_.emplace(std::pair(port.segment, mac), "is shared by port " + name);
+      }
+    }
+  }
+
+  /// Returns what is wrong, or nothing.
+  std::string fault_of(const Static& entry) {
+    const std::string what = "address " + to_text(entry.mac) + ": ";
+    const auto port = config_.ports.find(entry.port);
+    if (port == config_.ports.end()) {
+      return what + "there is no " + thing("port", entry.port) + "; name one that learns";
+    }
+    if (!port->second.learns()) {
+      return what + thing("port", entry.port) +
+             " has a MAC list; add it there (port set --mac), or name a port that learns";
+    }
+    const std::string on = "is static on port " + entry.port;
+    const auto [owner, is_new] = owners_.emplace(std::pair(port->second.segment, entry.mac), on);
+    if (!is_new) return what + owner->second + " of the same segment; remove one of them";
+    if (++count_ <= kStaticsMax) return {};
+    return what + "one too many; at most " + std::to_string(kStaticsMax) + " are allowed";
+  }
+
+ private:
+  const Config& config_;
+  std::map<std::pair<std::string, MacAddress>, std::string> owners_;
+  std::size_t count_ = 0;
+};
+
 void check_segments(const Config& config) {
   std::size_t count = 0;
   for (const auto& [name, segment] : config.segments) {
@@ -202,6 +240,23 @@ void check(const Config& config) {
     throw ConfigError(place(config.file, port->position) + thing("port", port->name) + ": " +
                       fault);
   }
+  StaticRules rules(config);
+  for (const Static& entry : config.statics) {
+    const std::string fault = rules.fault_of(entry);
+    if (!fault.empty()) throw ConfigError(place(config.file, entry.position) + fault);
+  }
+}
+
+std::vector<std::string> remove_overruled_statics(Config& config) {
+  std::vector<std::string> faults;
+  StaticRules rules(config);
+  std::erase_if(config.statics, [&](const Static& entry) {
+    std::string fault = rules.fault_of(entry);
+    if (fault.empty()) return false;
+    faults.push_back(std::move(fault));
+    return true;
+  });
+  return faults;
 }
 
 }  // namespace bulkhead::config

@@ -29,7 +29,8 @@ inline constexpr std::size_t kMacsPerPortMax = 64;
 inline constexpr std::size_t kAddressesPerPortMax = 64;  // in each of ip and link_local
 inline constexpr std::size_t kPrefixesPerPortMax = 64;   // in each of prefixes and routes
 inline constexpr std::size_t kSharedPerPortMax = 64;     // MACs and addresses together
-inline constexpr std::uint32_t kRateMax = 10'000'000;    // of `limit`, frames a second
+inline constexpr std::size_t kStaticsMax = 65'536;
+inline constexpr std::uint32_t kRateMax = 10'000'000;  // of `limit`, frames a second
 inline constexpr std::size_t kNameLengthMax = 32;
 inline constexpr std::size_t kDeviceNameLengthMax = 15;  // IFNAMSIZ - 1
 inline constexpr std::size_t kFileLengthMax = 16 << 20;  // bytes
@@ -135,6 +136,8 @@ struct Port {
   [[nodiscard]] Limit limits() const;
   /// Equal in everything but where it was written.
   [[nodiscard]] bool same_as(const Port& other) const;
+  /// Not of the configuration file: it lives in the state file, and a reload leaves it alone.
+  [[nodiscard]] bool by_command() const { return position.line == 0; }
 
  private:
   bool operator==(const Port&) const = default;  // position included: not for callers
@@ -147,11 +150,21 @@ struct Segment {
   Position position;  // of the table's header, or of the port that made it by naming it
 };
 
+/// An address pinned to a port that learns: `fdb add`, or [[fdb]] in a file.
+struct Static {
+  MacAddress mac;
+  std::string port;
+  Position position{};  // of the table's header
+
+  [[nodiscard]] bool by_command() const { return position.line == 0; }
+};
+
 enum class Poll { adaptive, busy };
 
 struct Config {
   std::string file;  // as messages name it; empty if there is none
   std::string socket = "/run/bulkhead/control.sock";
+  std::string state;  // as it was given; state_path() is where it is
   std::uint32_t workers = 1;
   std::vector<std::uint32_t> cpus;
   Poll poll = Poll::adaptive;
@@ -159,6 +172,7 @@ struct Config {
   std::map<std::string, Segment> segments;  // "default" is always there; others must be declared or
                                             // are made with defaults when a port names them
   std::map<std::string, Port> ports;        // by name
+  std::vector<Static> statics;              // a MAC once a segment
 };
 
 /// Reads TOML text. `file` is what messages call it. Throws ConfigError with line and column.
@@ -168,16 +182,33 @@ Config parse(const std::string& text, const std::string& file);
 /// Reads the file, then parse(). Throws ConfigError also if it cannot be read.
 Config load(const std::string& path);
 
+/// Reads what state_to_toml() wrote: ports and static addresses, all by_command(). Throws
+/// ConfigError with line and column. What looks at more than one value is not checked.
+Config parse_state(const std::string& text, const std::string& file);
+
+/// Where the state file is: what `state` says, else "state" beside the control socket.
+std::string state_path(const Config& config);
+
+/// The text of a file that says the same: parse() makes the same configuration of it.
+std::string to_toml(const Config& config);
+
+/// What commands added, as parse_state() takes it.
+std::string state_to_toml(const Config& config);
+
 /// Makes "default" and every segment that a port names and nobody declared. parse() has done it;
 /// after a command has changed a port it comes before check().
 void add_missing_segments(Config& config);
 
 /// The rules that look at more than one value: a MAC, address or prefix on two ports of a segment
 /// that do not share it, a device on two ports, a port that is neither bound nor trusted, keys that
-/// contradict each other, names, limits. Throws ConfigError, with the place of the port if it is in
-/// a file and `config.file` says which. A clash is reported at the port that came later; what was
-/// given by command came last.
+/// contradict each other, static addresses without a port that learns, names, limits. Throws
+/// ConfigError, with the place of the port if it is in a file and `config.file` says which. A clash
+/// is reported at the port that came later; what was given by command came last.
 void check(const Config& config);
+
+/// Takes out static addresses that check() would refuse, as a port was deleted, learns no more or
+/// has the address bound. Says why, a line for each.
+std::vector<std::string> remove_overruled_statics(Config& config);
 
 /// The value of one key, from a file or from the words of a command.
 class OptionValue {

@@ -1,7 +1,8 @@
 // Every key of bulkhead.toml: its name, what it takes, and where the value goes.
 //
-// Start at the four tables at the end; above them are the setters that need more than a line. To
-// build a key that is refused so far, give its row a kind, a sentence and a setter.
+// Start at the tables at the end; above them are the setters and getters that need more than a
+// line. To build a key that is refused so far, give its row a kind, a sentence, a setter and a
+// getter.
 #include "config/options.hpp"
 
 #include <charconv>
@@ -18,6 +19,7 @@ using Kind = OptionValue::Kind;
 constexpr std::int64_t kCpuMax = 1023;
 constexpr std::uint32_t kMacMaxMax = 65'536;
 constexpr std::size_t kSocketPathLengthMax = 107;  // sockaddr_un, less the closing zero
+constexpr std::size_t kStatePathLengthMax = 4000;  // PATH_MAX, less an ending
 
 std::string describe(const OptionValue& value) {
   const auto join = [](const auto& list, auto text_of) {
@@ -67,12 +69,71 @@ bool set_number(std::uint32_t& target, const OptionValue& value, std::uint32_t m
   return true;
 }
 
+using Said = std::optional<OptionValue>;
+
+Said flag_said(bool boolean) {
+  OptionValue value;
+  value.kind = Kind::boolean;
+  value.boolean = boolean;
+  return value;
+}
+
+Said number_said(std::uint32_t number) {
+  OptionValue value;
+  value.kind = Kind::integer;
+  value.integer = number;
+  return value;
+}
+
+Said word_said(const std::string& word) {
+  OptionValue value;
+  value.kind = Kind::string;
+  value.string = word;
+  return value;
+}
+
+/// Said unless it is what a fresh Target has.
+template <typename Target, auto member>
+Said get_word(const Target& target) {
+  if (target.*member == Target{}.*member) return {};
+  return word_said(target.*member);
+}
+
+template <typename Items>
+std::vector<std::string> texts_of(const Items& items) {
+  std::vector<std::string> texts;
+  for (const auto& item : items) texts.push_back(to_text(item));
+  return texts;
+}
+
+Said list_said(const std::vector<std::string>& list) {
+  OptionValue value;
+  value.kind = Kind::list;
+  value.list = list;
+  return value;
+}
+
+/// A list that is empty unless it was given.
+template <auto member>
+Said get_list(const Port& port) {
+  if ((port.*member).empty()) return {};
+  return list_said(texts_of(port.*member));
+}
+
 // ---- [bulkhead] ----
+
+bool is_path(const std::string& text, std::size_t length_max) {
+  return !text.empty() && text.size() <= length_max && text.find('\0') == std::string::npos;
+}
 
 bool set_socket(Config& config, const OptionValue& value) {
   config.socket = value.string;
-  return !value.string.empty() && value.string.size() <= kSocketPathLengthMax &&
-         value.string.find('\0') == std::string::npos;
+  return is_path(value.string, kSocketPathLengthMax);
+}
+
+bool set_state(Config& config, const OptionValue& value) {
+  config.state = value.string;
+  return is_path(value.string, kStatePathLengthMax);
 }
 
 bool set_workers(Config& config, const OptionValue& value) {
@@ -80,6 +141,11 @@ bool set_workers(Config& config, const OptionValue& value) {
     throw Refusal{"workers = " + std::to_string(value.integer) + " is not supported yet; use 1"};
   }
   return set_number(config.workers, value, 1);
+}
+
+Said get_workers(const Config& config) {
+  if (config.workers == Config{}.workers) return {};
+  return number_said(config.workers);
 }
 
 bool set_cpus(Config& config, const OptionValue& value) {
@@ -91,9 +157,22 @@ bool set_cpus(Config& config, const OptionValue& value) {
   return config.cpus.size() <= config.workers;  // the table has set workers before
 }
 
+Said get_cpus(const Config& config) {
+  if (config.cpus.empty()) return {};
+  OptionValue value;
+  value.kind = Kind::integer_list;
+  value.integers.assign(config.cpus.begin(), config.cpus.end());
+  return value;
+}
+
 bool set_poll(Config& config, const OptionValue& value) {
   config.poll = value.string == "busy" ? Poll::busy : Poll::adaptive;
   return value.string == "busy" || value.string == "adaptive";
+}
+
+Said get_poll(const Config& config) {
+  if (config.poll == Poll::adaptive) return {};
+  return word_said("busy");
 }
 
 bool set_log(Config& config, const OptionValue& value) {
@@ -111,6 +190,20 @@ bool set_ageing(Segment& segment, const OptionValue& value) {
   return true;
 }
 
+Said get_ageing(const Segment& segment) {
+  if (segment.ageing == Segment{}.ageing) return {};
+  return word_said(to_text(segment.ageing));
+}
+
+bool set_mac_limit(Segment& segment, const OptionValue& value) {
+  return set_number(segment.mac_limit, value, kMacLimitMax);
+}
+
+Said get_mac_limit(const Segment& segment) {
+  if (segment.mac_limit == Segment{}.mac_limit) return {};
+  return number_said(segment.mac_limit);
+}
+
 // ---- [port.NAME] ----
 
 /// dev_valid_name() of Linux net/core/dev.c.
@@ -126,6 +219,8 @@ bool set_attach(Port&, const OptionValue& value) {
   if (value.string == "xdp") throw Refusal{"attach = \"xdp\" is not supported yet; remove it"};
   return value.string == "conduit";
 }
+
+Said get_attach(const Port&) { return {}; }  // there is one way
 
 // Lists. A word that is refused is named with its place in the list.
 
@@ -314,6 +409,10 @@ bool set_mac(Port& port, const OptionValue& value) {
   return !words.empty();  // nothing said is said by leaving the key out
 }
 
+Said get_mac(const Port& port) {
+  return port.any_mac ? word_said("any") : get_list<&Port::macs>(port);
+}
+
 bool set_ip(Port& port, const OptionValue& value) {
   const auto words = words_of(value);
   port.no_ip = words.empty();  // check() knows whether other keys make up for it
@@ -321,6 +420,11 @@ bool set_ip(Port& port, const OptionValue& value) {
   set_items("ip", port.any_ip ? std::vector<std::string>{} : words, kAddressesPerPortMax,
             port.addresses, read_address);
   return true;
+}
+
+Said get_ip(const Port& port) {
+  if (port.any_ip) return word_said("any");
+  return port.no_ip ? list_said({}) : get_list<&Port::addresses>(port);
 }
 
 bool set_prefixes(Port& port, const OptionValue& value) {
@@ -344,6 +448,10 @@ bool set_link_local(Port& port, const OptionValue& value) {
   return true;
 }
 
+Said get_link_local(const Port& port) {
+  return port.link_local == LinkLocal::any ? word_said("any") : get_list<&Port::link_locals>(port);
+}
+
 bool set_shared(Port& port, const OptionValue& value) {
   const std::string key = "shared";
   port.shared_macs.clear();
@@ -358,6 +466,13 @@ bool set_shared(Port& port, const OptionValue& value) {
     }
   });
   return true;
+}
+
+Said get_shared(const Port& port) {
+  auto texts = texts_of(port.shared_macs);
+  for (const auto& address : port.shared_addresses) texts.push_back(to_text(address));
+  if (texts.empty()) return {};
+  return list_said(texts);
 }
 
 // Roles and rates.
@@ -387,6 +502,13 @@ bool set_rate(LimitSaid& limit, const OptionValue& value) {
   if (value.integer < 0 || value.integer > kRateMax) return false;
   rate = static_cast<std::uint32_t>(value.integer);
   return true;
+}
+
+template <auto member>
+Said get_rate(const LimitSaid& limit) {
+  const auto& said = limit.*member;
+  if (!said) return {};
+  return *said ? number_said(**said) : word_said("none");
 }
 
 /// "broadcast=500" and "arp_nd=none" as the table of a file has them.
@@ -423,6 +545,16 @@ bool set_limit(Port& port, const OptionValue& value) {
   return true;
 }
 
+Said get_limit(const Port& port) {
+  OptionValue value;
+  value.kind = Kind::table;
+  for (const auto& key : limit_keys()) {
+    if (const auto rate = key.get(port.limit)) value.table.emplace(key.name, *rate);
+  }
+  if (value.table.empty()) return {};
+  return value;
+}
+
 bool set_segment(Port& port, const OptionValue& value) {
   port.segment = value.string;
   return is_name(value.string);
@@ -437,6 +569,11 @@ bool set_mac_max(Port& port, const OptionValue& value) {
   return set_number(port.mac_max.emplace(), value, kMacMaxMax);
 }
 
+Said get_mac_max(const Port& port) {
+  if (!port.mac_max) return {};
+  return number_said(*port.mac_max);
+}
+
 /// A flag of a port.
 template <auto member>
 bool set_flag(Port& port, const OptionValue& value) {
@@ -444,16 +581,46 @@ bool set_flag(Port& port, const OptionValue& value) {
   return true;
 }
 
+template <auto member>
+Said get_flag(const Port& port) {
+  if (port.*member == Port{}.*member) return {};
+  return flag_said(port.*member);
+}
+
+Said get_unknown(const Port& port) {
+  if (!port.unknown) return {};
+  return flag_said(*port.unknown);
+}
+
+// ---- [[fdb]] ----
+
+bool set_static_mac(Static& entry, const OptionValue& value) {
+  const auto mac = parse_mac(value.string);
+  if (mac) entry.mac = require_station("mac", value.string, *mac);
+  return mac.has_value();
+}
+
+Said get_static_mac(const Static& entry) { return word_said(to_text(entry.mac)); }
+
+bool set_static_port(Static& entry, const OptionValue& value) {
+  entry.port = value.string;
+  return is_name(value.string);
+}
+
 }  // namespace
 
 const std::vector<Key<Config>>& bulkhead_keys() {
   static const std::vector<Key<Config>> keys = {
-      {"socket", Kind::string, "a path of 1 to 107 bytes", set_socket},
-      {"state", Kind::other, "", nullptr},
-      {"workers", Kind::integer, "1", set_workers},
-      {"cpus", Kind::integer_list, "a list of CPUs from 0 to 1023, at most one a worker", set_cpus},
-      {"poll", Kind::string, "\"adaptive\" or \"busy\"", set_poll},
-      {"log", Kind::string, "\"trace\", \"debug\", \"info\", \"warning\" or \"error\"", set_log},
+      {"socket", Kind::string, "a path of 1 to 107 bytes", set_socket,
+       get_word<Config, &Config::socket>},
+      {"state", Kind::string, "a path of 1 to 4000 bytes", set_state,
+       get_word<Config, &Config::state>},
+      {"workers", Kind::integer, "1", set_workers, get_workers},
+      {"cpus", Kind::integer_list, "a list of CPUs from 0 to 1023, at most one a worker", set_cpus,
+       get_cpus},
+      {"poll", Kind::string, "\"adaptive\" or \"busy\"", set_poll, get_poll},
+      {"log", Kind::string, "\"trace\", \"debug\", \"info\", \"warning\" or \"error\"", set_log,
+       get_word<Config, &Config::log>},
   };
   return keys;
 }
@@ -461,11 +628,10 @@ const std::vector<Key<Config>>& bulkhead_keys() {
 const std::vector<Key<Segment>>& segment_keys() {
   static const std::vector<Key<Segment>> keys = {
       {"ageing", Kind::string,
-       "a duration from \"1s\" to \"24h\" in s, min, h or d, such as \"300s\"", set_ageing},
-      {"mac_limit", Kind::integer, "1 to " + std::to_string(kMacLimitMax),
-       [](Segment& segment, const OptionValue& value) {
-         return set_number(segment.mac_limit, value, kMacLimitMax);
-       }},
+       "a duration from \"1s\" to \"24h\" in s, min, h or d, such as \"300s\"", set_ageing,
+       get_ageing},
+      {"mac_limit", Kind::integer, "1 to " + std::to_string(kMacLimitMax), set_mac_limit,
+       get_mac_limit},
   };
   return keys;
 }
@@ -473,32 +639,37 @@ const std::vector<Key<Segment>>& segment_keys() {
 const std::vector<Key<Port>>& port_keys() {
   const std::string flag = "true or false";
   static const std::vector<Key<Port>> keys = {
-      {"segment", Kind::string, "a name: 1 to 32 letters, digits, '_', '.' or '-'", set_segment},
+      {"segment", Kind::string, "a name: 1 to 32 letters, digits, '_', '.' or '-'", set_segment,
+       get_word<Port, &Port::segment>},
       {"device", Kind::string,
-       "a network device's name: 1 to 15 bytes without '/', ':' and white space", set_device},
-      {"attach", Kind::string, "\"conduit\"", set_attach},
-      {"vhost", Kind::other, "", nullptr},
-      {"vhost_mode", Kind::other, "", nullptr},
+       "a network device's name: 1 to 15 bytes without '/', ':' and white space", set_device,
+       get_word<Port, &Port::device>},
+      {"attach", Kind::string, "\"conduit\"", set_attach, get_attach},
+      {"vhost", Kind::other, "", nullptr, nullptr},
+      {"vhost_mode", Kind::other, "", nullptr, nullptr},
       {"mac", Kind::list, "a MAC address such as \"52:54:00:9f:5d:c1\", a list of them, or \"any\"",
-       set_mac},
+       set_mac, get_mac},
       {"ip", Kind::list, "an address such as \"192.168.50.13/24\", a list of them, or \"any\"",
-       set_ip},
+       set_ip, get_ip},
       {"prefixes", Kind::list, "a prefix such as \"2001:db8:50:1::/64\", or a list of them",
-       set_prefixes},
-      {"routes", Kind::list, "a prefix such as \"10.0.0.0/8\", or a list of them", set_routes},
+       set_prefixes, get_list<&Port::prefixes>},
+      {"routes", Kind::list, "a prefix such as \"10.0.0.0/8\", or a list of them", set_routes,
+       get_list<&Port::routes>},
       {"link_local", Kind::list, "\"mac\", \"any\", or a list of addresses in fe80::/64",
-       set_link_local},
-      {"shared", Kind::list, "a MAC address, an IP address, or a list of such", set_shared},
-      {"allow", Kind::list, "a role such as \"router\", or a list of them", set_allow},
+       set_link_local, get_link_local},
+      {"shared", Kind::list, "a MAC address, an IP address, or a list of such", set_shared,
+       get_shared},
+      {"allow", Kind::list, "a role such as \"router\", or a list of them", set_allow,
+       get_list<&Port::allow>},
       {"limit", Kind::table, "rates by kind, such as { broadcast = 500, arp_nd = \"none\" }",
-       set_limit},
-      {"mac_max", Kind::integer, "1 to " + std::to_string(kMacMaxMax), set_mac_max},
-      {"trusted", Kind::boolean, flag, set_flag<&Port::trusted>},
-      {"isolated", Kind::boolean, flag, set_flag<&Port::isolated>},
-      {"enforce", Kind::boolean, flag, set_flag<&Port::enforce>},
-      {"unknown", Kind::boolean, flag, set_flag<&Port::unknown>},
-      {"transit", Kind::boolean, flag, set_flag<&Port::transit>},
-      {"take_over", Kind::boolean, flag, set_flag<&Port::take_over>},
+       set_limit, get_limit},
+      {"mac_max", Kind::integer, "1 to " + std::to_string(kMacMaxMax), set_mac_max, get_mac_max},
+      {"trusted", Kind::boolean, flag, set_flag<&Port::trusted>, get_flag<&Port::trusted>},
+      {"isolated", Kind::boolean, flag, set_flag<&Port::isolated>, get_flag<&Port::isolated>},
+      {"enforce", Kind::boolean, flag, set_flag<&Port::enforce>, get_flag<&Port::enforce>},
+      {"unknown", Kind::boolean, flag, set_flag<&Port::unknown>, get_unknown},
+      {"transit", Kind::boolean, flag, set_flag<&Port::transit>, get_flag<&Port::transit>},
+      {"take_over", Kind::boolean, flag, set_flag<&Port::take_over>, get_flag<&Port::take_over>},
   };
   return keys;
 }
@@ -506,10 +677,22 @@ const std::vector<Key<Port>>& port_keys() {
 const std::vector<Key<LimitSaid>>& limit_keys() {
   const std::string rate = "0 to " + std::to_string(kRateMax) + " or \"none\"";
   static const std::vector<Key<LimitSaid>> keys = {
-      {"broadcast", Kind::rate, rate, set_rate<&LimitSaid::broadcast>},
-      {"multicast", Kind::rate, rate, set_rate<&LimitSaid::multicast>},
-      {"arp_nd", Kind::rate, rate, set_rate<&LimitSaid::arp_nd>},
-      {"dhcp", Kind::rate, rate, set_rate<&LimitSaid::dhcp>},
+      {"broadcast", Kind::rate, rate, set_rate<&LimitSaid::broadcast>,
+       get_rate<&LimitSaid::broadcast>},
+      {"multicast", Kind::rate, rate, set_rate<&LimitSaid::multicast>,
+       get_rate<&LimitSaid::multicast>},
+      {"arp_nd", Kind::rate, rate, set_rate<&LimitSaid::arp_nd>, get_rate<&LimitSaid::arp_nd>},
+      {"dhcp", Kind::rate, rate, set_rate<&LimitSaid::dhcp>, get_rate<&LimitSaid::dhcp>},
+  };
+  return keys;
+}
+
+const std::vector<Key<Static>>& static_keys() {
+  static const std::vector<Key<Static>> keys = {
+      {"mac", Kind::string, "a MAC address such as \"52:54:00:9f:5d:c1\"", set_static_mac,
+       get_static_mac},
+      {"port", Kind::string, "the name of a port", set_static_port,
+       get_word<Static, &Static::port>},
   };
   return keys;
 }

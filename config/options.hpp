@@ -34,12 +34,16 @@ struct Key {
   /// False if the value is not what `takes` says; throws Refusal where there is more to say. Null
   /// if the key is in the contract and not built yet.
   bool (*set)(Target&, const OptionValue&);
+  /// What set() would have to be given for a fresh Target to say the same; nothing if it says that
+  /// already. Null if `set` is.
+  std::optional<OptionValue> (*get)(const Target&);
 };
 
 const std::vector<Key<Config>>& bulkhead_keys();
 const std::vector<Key<Segment>>& segment_keys();
 const std::vector<Key<Port>>& port_keys();
 const std::vector<Key<LimitSaid>>& limit_keys();
+const std::vector<Key<Static>>& static_keys();
 
 /// `unknown key "macc"; did you mean "mac"?`, or the list of known names if none is near.
 std::string unknown(std::string_view what, std::string_view name,

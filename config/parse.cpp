@@ -5,6 +5,7 @@
 // they stood. Called by the daemon at start and on reload, by `check`, and by the fuzzer.
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fstream>
@@ -147,6 +148,25 @@ void read_segment(Config& config, const std::string& name, const toml::table& ta
   config.segments.emplace(name, std::move(segment));
 }
 
+void read_statics(Config& config, const toml::node& node) {
+  const toml::array* entries = node.as_array();
+  const auto is_table = [](const toml::node& entry) { return entry.is_table(); };
+  if (!entries || !std::all_of(entries->begin(), entries->end(), is_table)) {
+    fail(config.file, begin_of(node.source()), "fdb holds tables such as [[fdb]]");
+  }
+  for (const auto& entry : *entries) {
+    const toml::table& table = *entry.as_table();
+    Static address;
+    address.position = begin_of(table.source());
+    for (const auto& key : static_keys()) {
+      if (table.contains(key.name)) continue;
+      fail(config.file, address.position, "fdb: `" + key.name + "` is missing; an entry has both");
+    }
+    read_table(config.file, table, "fdb", static_keys(), address);
+    config.statics.push_back(std::move(address));
+  }
+}
+
 toml::table read_toml(const std::string& text, const std::string& file) {
   try {
     return toml::parse(std::string_view(text));
@@ -155,14 +175,18 @@ toml::table read_toml(const std::string& text, const std::string& file) {
   }
 }
 
-}  // namespace
-
-Config parse(const std::string& text, const std::string& file) {
+/// The sections named `sections`, in any order.
+Config read_sections(const std::string& text, const std::string& file,
+                     const std::vector<std::string>& sections) {
   const toml::table document = read_toml(text, file);
   Config config;
   config.file = file;
   for (const auto& [key, node] : document) {
     const std::string section = name_of(key);
+    if (std::find(sections.begin(), sections.end(), section) == sections.end()) {
+      fail(file, begin_of(key.source()),
+           unknown(node.is_table() ? "table" : "key", section, sections));
+    }
     if (section == "bulkhead") {
       if (!node.is_table()) fail(file, begin_of(node.source()), "bulkhead is a table: [bulkhead]");
       read_table(file, *node.as_table(), section, bulkhead_keys(), config);
@@ -175,13 +199,32 @@ Config parse(const std::string& text, const std::string& file) {
         read_port(config, name, table);
       });
     } else {
-      fail(file, begin_of(key.source()),
-           unknown(node.is_table() ? "table" : "key", section, {"bulkhead", "segment", "port"}));
+      read_statics(config, node);
     }
   }
+  return config;
+}
+
+}  // namespace
+
+Config parse(const std::string& text, const std::string& file) {
+  Config config = read_sections(text, file, {"bulkhead", "segment", "port", "fdb"});
   add_missing_segments(config);
   check(config);
   return config;
+}
+
+Config parse_state(const std::string& text, const std::string& file) {
+  Config config = read_sections(text, file, {"port", "fdb"});
+  for (auto& [name, port] : config.ports) port.position = {};
+  for (Static& entry : config.statics) entry.position = {};
+  return config;
+}
+
+std::string state_path(const Config& config) {
+  if (!config.state.empty()) return config.state;
+  const auto slash = config.socket.rfind('/');
+  return slash == std::string::npos ? "state" : config.socket.substr(0, slash + 1) + "state";
 }
 
 Config load(const std::string& path) {

@@ -37,6 +37,7 @@ std::map<std::string, SegmentIndex> first_numbers(const config::Config& config) 
 
 config::Config without_ports(config::Config config) {
   config.ports.clear();
+  config.statics.clear();
   return config;
 }
 
@@ -63,39 +64,47 @@ const char* name_of(PortState state) {
   }
 }
 
-Bridge::Bridge(config::Config config, PortListener listener)
+Bridge::Bridge(config::Config config, Leftovers leftovers, PortListener listener)
     : key_(random_hash_key()),
       config_(without_ports(config)),
       listener_(std::move(listener)),
       segments_(first_numbers(config)),
       index_used_(kPortsMax) {
-  engine_ = std::make_unique<Engine>(compile(config_, {}, segments_, {}, key_), key_,
+  engine_ = std::make_unique<Engine>(compile(config_, {}, segments_, key_), key_,
                                      learned_max(config), loop_options(config));
   if (!engine_->guard().has_tcx()) {
     spdlog::warn("no tcx with pins here: a tcx program put on a port later can pass by the guard");
   }
   change(std::move(config));
-  release_leftovers();
+  is_starting_ = false;
+  settle_leftovers(leftovers);
 }
 
 Bridge::~Bridge() {
   for (auto& [name, attached] : attached_) let_device_go(attached, false);
 }
 
-// A killed daemon leaves its guards; those of devices that are ours now were taken over, the others
-// belong to ports that nobody configures any more.
-void Bridge::release_leftovers() {
+// A killed daemon leaves its guards; those of our ports' devices were taken over, or stay closed
+// as long as the port cannot have its device. The others belong to ports that nobody configures any
+// more.
+void Bridge::settle_leftovers(Leftovers leftovers) {
   std::set<int> ours;
-  for (const auto& [name, attached] : attached_) {
-    if (attached.state != PortState::waiting) ours.insert(attached.link.ifindex);
+  const std::map<std::string, Link> links = list_links();
+  for (const auto& [name, port] : config_.ports) {
+    const auto link = links.find(port.device);
+    if (link != links.end()) ours.insert(link->second.ifindex);
   }
   for (const int ifindex : Guard::guarded_devices()) {
     if (ours.contains(ifindex)) continue;
     const int lock = lock_name("device/" + std::to_string(ifindex));
     if (lock < 0) continue;  // another daemon's
-    Guard::release(ifindex);
+    if (leftovers == Leftovers::release) Guard::release(ifindex);
     ::close(lock);
-    spdlog::info("device {}: released, no port has it any more", ifindex);
+    if (leftovers == Leftovers::release) {
+      spdlog::info("device {}: released, no port has it any more", ifindex);
+    } else {
+      spdlog::warn("device {}: no port has it; it stays closed", ifindex);
+    }
   }
 }
 
@@ -214,7 +223,7 @@ void Bridge::install(const config::Config& config) {
     sites[name] = {attached.index, Engine::kConduitBackend, attached.state == PortState::up,
                    std::min(attached.link.mtu, ConduitDevice::kPortMtuMax)};
   }
-  engine_->swap(compile(config, sites, segments_, statics_, key_));
+  engine_->swap(compile(config, sites, segments_, key_));
 }
 
 void Bridge::change(config::Config next) {
@@ -246,6 +255,7 @@ void Bridge::change(config::Config next) {
       engine_->guard().slots()[attached.index] = {};
       const auto link = links.find(port.device);
       if (link == links.end() || moved_devices.contains(port.device)) continue;
+      if (is_starting_ && port.by_command()) continue;  // refresh() tries, and may fail
       take_device(port, attached, link->second);
     }
     engine_->grow_fdb(learned_max(next));
@@ -254,18 +264,13 @@ void Bridge::change(config::Config next) {
     throw;
   }
   // 3. Commit. First the ports that go: out of the policy, then off their devices.
-  const auto previous_statics = statics_;
-  std::erase_if(statics_, [&](const StaticEntry& entry) {
-    const auto port = next.ports.find(entry.port);
-    return port == next.ports.end() || gone.contains(entry.port) || !port->second.learns() ||
-           std::ranges::any_of(next.ports, [&](const auto& other) {
-             return other.second.segment == port->second.segment &&
-                    std::ranges::find(other.second.macs, entry.mac) != other.second.macs.end();
-           });
-  });
-  config::Config remaining = config_;
-  for (const std::string& name : gone) remaining.ports.erase(name);
-  install(remaining);
+  if (!gone.empty()) {
+    config::Config remaining = config_;
+    for (const std::string& name : gone) remaining.ports.erase(name);
+    std::erase_if(remaining.statics,
+                  [&](const config::Static& entry) { return gone.contains(entry.port); });
+    install(remaining);
+  }
   for (const std::string& name : gone) {
     const bool again = std::ranges::any_of(come, [&](const std::string& other) {
       return next.ports.at(other).device == config_.ports.at(name).device;
@@ -281,7 +286,7 @@ void Bridge::change(config::Config next) {
     const PortState state = attached_.at(name).state;
     spdlog::info("port {}: added, segment {}, device {}", name, config_.ports.at(name).segment,
                  config_.ports.at(name).device);
-    if (state == PortState::waiting) {
+    if (state == PortState::waiting && !links.contains(config_.ports.at(name).device)) {
       spdlog::warn("port {}: waiting for device {}", name, config_.ports.at(name).device);
     }
     if (!config_.ports.at(name).enforce) {
@@ -460,40 +465,6 @@ std::string Bridge::segment_name(SegmentIndex index) const {
     if (number == index) return name;
   }
   return {};
-}
-
-void Bridge::add_static(MacAddress mac, const std::string& port_name) {
-  const config::Port& port = config_.ports.at(port_name);
-  const std::string what = "address " + config::to_text(mac);
-  if (!port.learns()) {
-    throw config::ConfigError(what + ": port " + port_name +
-                              " has a MAC list; add it there: port set " + port_name +
-                              " --mac ...");
-  }
-  for (const auto& [name, other] : config_.ports) {
-    if (other.segment == port.segment && std::ranges::find(other.macs, mac) != other.macs.end()) {
-      throw config::ConfigError(what + " is bound to port " + name + " of the same segment");
-    }
-  }
-  const auto before = statics_;
-  std::erase_if(statics_, [&](const StaticEntry& entry) {
-    return entry.mac == mac && config_.ports.at(entry.port).segment == port.segment;
-  });
-  statics_.push_back({mac, port_name});
-  try {
-    install(config_);
-  } catch (...) {
-    statics_ = before;
-    throw;
-  }
-}
-
-bool Bridge::remove_static(MacAddress mac, const std::string& segment) {
-  const auto removed = std::erase_if(statics_, [&](const StaticEntry& entry) {
-    return entry.mac == mac && config_.ports.at(entry.port).segment == segment;
-  });
-  if (removed > 0) install(config_);
-  return removed > 0;
 }
 
 }  // namespace bulkhead::control

@@ -52,8 +52,12 @@ class Bridge {
  public:
   using PortListener = std::function<void(const std::string& port, PortState state)>;
 
-  /// Starts with `config`, which is checked. Throws BackendError or ConfigError.
-  Bridge(config::Config config, PortListener listener);
+  /// What becomes of guarded devices that no port has: the host's again, or closed as they are.
+  enum class Leftovers { release, keep };
+
+  /// Starts with `config`, which is checked. Throws BackendError or ConfigError, but not for a port
+  /// that was added by command: that one waits.
+  Bridge(config::Config config, Leftovers leftovers, PortListener listener);
   /// Stops forwarding. The devices stay guarded: nothing passes them until a bulkhead is back.
   ~Bridge();
   Bridge(const Bridge&) = delete;
@@ -78,12 +82,6 @@ class Bridge {
   [[nodiscard]] SegmentIndex segment_index(const std::string& name) const {
     return segments_.at(name);
   }
-
-  [[nodiscard]] const std::vector<StaticEntry>& statics() const { return statics_; }
-  /// Throws ConfigError.
-  void add_static(MacAddress mac, const std::string& port);
-  /// False if there is none.
-  bool remove_static(MacAddress mac, const std::string& segment);
 
   [[nodiscard]] Engine& engine() { return *engine_; }
 
@@ -117,15 +115,15 @@ class Bridge {
   void install(const config::Config& config);
   [[nodiscard]] PortIndex new_index();
   void number_segments(const config::Config& config);
-  void release_leftovers();
+  void settle_leftovers(Leftovers leftovers);
 
   HashKey key_;
   config::Config config_;
   PortListener listener_;
   std::map<std::string, Attached> attached_;  // by port, one for each of config_
   std::map<std::string, SegmentIndex> segments_;
-  std::vector<StaticEntry> statics_;
   std::vector<bool> index_used_;
+  bool is_starting_ = true;
   std::uint32_t retry_ticks_ = 0;       // until then; 0: nothing to try
   std::uint32_t retry_ticks_next_ = 1;  // doubles up to kRetryTicksMax
   std::unique_ptr<Engine> engine_;

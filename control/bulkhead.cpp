@@ -3,20 +3,24 @@
 // until they are interrupted.
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "config/config.hpp"
 #include "control/client.hpp"
 #include "control/hex.hpp"
 #include "control/pcap.hpp"
+#include "control/pending_file.hpp"
 #include "control/report.hpp"
 #include "control/version.hpp"
 
@@ -109,7 +113,9 @@ class Commands {
     capture->add_option("-w", capture_file, "where to; - is standard output")->required();
     capture->add_option("--count", capture_count, "end after so many frames")
         ->check(CLI::PositiveNumber);
-    simple(app, "save", "not supported yet", "save", nullptr)->allow_extras();
+    CLI::App* save =
+        simple(app, "save", "the running configuration as a file", "save", control::show_text);
+    save->add_option("file", save_file, "where to; - or nothing is standard output");
   }
 
   /// After parsing: the request that was meant.
@@ -139,6 +145,7 @@ class Commands {
   std::string check_file;
   std::string pcap_file;
   std::string capture_file;
+  std::string save_file;
   std::uint64_t capture_count = 0;  // 0: until interrupted
 
  private:
@@ -304,6 +311,32 @@ int explain_file(control::Client& client, const std::string& path, Json paramete
   return control::kExitDone;
 }
 
+/// Replaces the file as a whole, keeping its mode; a link to it stays one. What is no file, such as
+/// /dev/stdout, is written to.
+void write_file(const std::string& name, const std::string& text) {
+  const auto fail = [&](int error) {
+    throw control::ClientError(control::kExitFailed,
+                               name + ": cannot be written: " + std::strerror(error));
+  };
+  struct stat info {};
+  const bool is_there = ::stat(name.c_str(), &info) == 0;
+  if (is_there && !S_ISREG(info.st_mode)) {
+    errno = 0;
+    std::ofstream file(name, std::ios::binary);
+    if (!(file << text << std::flush)) fail(errno);
+    return;
+  }
+  constexpr mode_t kMode = 0644;
+  const std::string path = is_there ? std::filesystem::canonical(name).string() : name;
+  try {
+    control::PendingFile file(path, path + '.' + std::to_string(::getpid()), text,
+                              is_there ? info.st_mode & 07777 : kMode);
+    file.commit();
+  } catch (const std::system_error& error) {
+    fail(error.code().value());
+  }
+}
+
 int run(const Commands& commands, const std::string& socket, bool as_json) {
   const Request request = commands.request();
   if (request.method == "check") {
@@ -322,6 +355,11 @@ int run(const Commands& commands, const std::string& socket, bool as_json) {
   const Json result = client.call(request.method, request.parameters);
   if (request.method == "monitor") return monitor(client, as_json);
   if (request.method == "capture") return capture(client, commands, as_json);
+  if (request.method == "save" && !commands.save_file.empty() && commands.save_file != "-") {
+    write_file(commands.save_file, result.get<std::string>());
+    if (as_json) std::cout << "{}\n";
+    return control::kExitDone;
+  }
   if (as_json) {
     std::cout << result.dump() << '\n';
   } else if (request.show != nullptr) {

@@ -207,9 +207,9 @@ bool reaches(const config::Port& from, const config::Port& to) {
 std::unique_ptr<Snapshot> compile(const config::Config& config,
                                   const std::map<std::string, Site>& sites,
                                   const std::map<std::string, SegmentIndex>& segments,
-                                  const std::vector<StaticEntry>& statics, HashKey key) {
-  auto snapshot =
-      std::make_unique<Snapshot>(count_macs(config) + statics.size(), count_addresses(config), key);
+                                  HashKey key) {
+  auto snapshot = std::make_unique<Snapshot>(count_macs(config) + config.statics.size(),
+                                             count_addresses(config), key);
   for (const auto& [name, index] : segments) {
     const config::Segment& segment = config.segments.at(name);
     snapshot->segments.resize(std::max<std::size_t>(snapshot->segments.size(), index + 1u));
@@ -230,7 +230,7 @@ std::unique_ptr<Snapshot> compile(const config::Config& config,
     snapshot->ports.resize(std::max<std::size_t>(snapshot->ports.size(), site.index + 1u));
     snapshot->ports[site.index] = policy;
   }
-  for (const StaticEntry& entry : statics) {
+  for (const config::Static& entry : config.statics) {  // as good as bound
     const config::Port& port = config.ports.at(entry.port);
     bind(*snapshot, entry.mac, segments.at(port.segment), sites.at(entry.port).index,
          EntryKind::fixed);

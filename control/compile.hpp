@@ -4,7 +4,6 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "config/config.hpp"
 #include "dataplane/snapshot.hpp"
@@ -19,12 +18,6 @@ struct Site {
   std::uint32_t mtu = 0;
 };
 
-/// An entry of `fdb add`: as good as bound, but for a port that learns.
-struct StaticEntry {
-  MacAddress mac;
-  std::string port;
-};
-
 /// May a frame from `from` be delivered to `to`? Every isolation option in one expression. Both are
 /// of one segment.
 [[nodiscard]] bool reaches(const config::Port& from, const config::Port& to);
@@ -33,7 +26,6 @@ struct StaticEntry {
 [[nodiscard]] std::unique_ptr<Snapshot> compile(const config::Config& config,
                                                 const std::map<std::string, Site>& sites,
                                                 const std::map<std::string, SegmentIndex>& segments,
-                                                const std::vector<StaticEntry>& statics,
                                                 HashKey key);
 
 }  // namespace bulkhead::control

@@ -17,6 +17,7 @@
 #include "control/explanation.hpp"
 #include "control/methods.hpp"
 #include "control/socket.hpp"
+#include "control/state.hpp"
 
 namespace bulkhead::control {
 namespace {
@@ -29,10 +30,11 @@ constexpr auto kDropLogInterval = std::chrono::seconds(10);
 
 class Daemon {
  public:
-  explicit Daemon(const config::Config& config);
+  Daemon(const BoundSocket& bound, StateFile& state_file, const StateFile::Restored& restored);
   void run();
 
  private:
+  void change(config::Config next);
   void reload();
   void follow_devices();
   void follow_worker();
@@ -41,6 +43,7 @@ class Daemon {
   void handle_events();
   void log_drop(const Event& event);
 
+  StateFile& state_;
   asio::io_context context_;
   LinkMonitor monitor_;
   std::unique_ptr<ControlSocket> socket_;  // told of ports by the bridge, hence before it
@@ -53,21 +56,23 @@ class Daemon {
   std::map<std::pair<PortIndex, DropReason>, Clock::time_point> drop_logged_;
 };
 
-Daemon::Daemon(const config::Config& config)
-    : bridge_(config,
+Daemon::Daemon(const BoundSocket& bound, StateFile& state_file, const StateFile::Restored& restored)
+    : state_(state_file),
+      bridge_(restored.config,
+              restored.complete ? Bridge::Leftovers::release : Bridge::Leftovers::keep,
               [this](const std::string& port, PortState state) {
                 if (socket_) socket_->publish("port", Methods::port_event_json(port, state));
               }),
-      methods_(bridge_, [this] { reload(); }),
+      methods_(
+          bridge_, [this](config::Config next) { change(std::move(next)); }, [this] { reload(); }),
       devices_(context_, ::dup(monitor_.fd())),
       worker_(context_, ::dup(bridge_.engine().event_fd())),
       signals_(context_, SIGTERM, SIGINT, SIGHUP),
       timer_(context_) {
-  socket_ =
-      std::make_unique<ControlSocket>(context_, config.socket, methods_, [this](bool watched) {
-        WatchDrops command(watched ? DropReporter::kWatched : DropReporter::kQuiet);
-        bridge_.engine().call(command);
-      });
+  socket_ = std::make_unique<ControlSocket>(context_, bound, methods_, [this](bool watched) {
+    WatchDrops command(watched ? DropReporter::kWatched : DropReporter::kQuiet);
+    bridge_.engine().call(command);
+  });
 }
 
 void Daemon::run() {
@@ -85,6 +90,18 @@ void Daemon::run() {
   socket_.reset();
 }
 
+// What a command wants, or a reload.
+void Daemon::change(config::Config next) {
+  const auto overruled = config::remove_overruled_statics(next);
+  config::add_missing_segments(next);
+  const std::string file = std::exchange(next.file, {});
+  config::check(next);  // what is wrong now is the command's, not the file's
+  next.file = file;
+  const config::Config before = bridge_.config();
+  state_.change(before, next, [this](const config::Config& config) { bridge_.change(config); });
+  for (const std::string& text : overruled) spdlog::warn("{}; the static entry is gone", text);
+}
+
 // All or nothing: what is wrong with the file is thrown before anything is touched.
 void Daemon::reload() {
   const config::Config& running = bridge_.config();
@@ -95,15 +112,18 @@ void Daemon::reload() {
   };
   if (next.poll != running.poll) refuse("poll");
   if (next.cpus != running.cpus) refuse("cpus");
+  if (next.state != running.state) refuse("state");
   next.socket = running.socket;  // --socket may have said another
   for (const auto& [name, port] : running.ports) {
-    const bool by_command = port.position.line == 0;
-    if (by_command) next.ports.try_emplace(name, port);
+    if (port.by_command()) next.ports.try_emplace(name, port);
   }
   config::add_missing_segments(next);
   config::check(next);
+  for (const config::Static& entry : running.statics) {
+    if (entry.by_command()) next.statics.push_back(entry);
+  }
   const std::string level = next.log;
-  bridge_.change(std::move(next));
+  change(std::move(next));
   spdlog::set_level(spdlog::level::from_str(level));
   spdlog::info("reloaded {}: {} ports", bridge_.config().file, bridge_.config().ports.size());
 }
@@ -179,7 +199,11 @@ void Daemon::log_drop(const Event& event) {
 }  // namespace
 
 void run_daemon(const config::Config& config) {
-  Daemon daemon(config);
+  // In this order: a second daemon is refused before it touches anything.
+  const BoundSocket bound(config.socket);
+  StateFile state(config::state_path(config));
+  const StateFile::Restored restored = state.restore(config);
+  Daemon daemon(bound, state, restored);
   daemon.run();
 }
 

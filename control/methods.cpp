@@ -152,6 +152,14 @@ Json limit_json(const config::Port& port) {
           {"dhcp", rate_json(limit.dhcp)}};
 }
 
+/// The address in that segment, or in every one if it is empty. False if there is none.
+bool remove_statics(config::Config& config, MacAddress mac, const std::string& segment) {
+  return std::erase_if(config.statics, [&](const config::Static& entry) {
+           return entry.mac == mac &&
+                  (segment.empty() || config.ports.at(entry.port).segment == segment);
+         }) > 0;
+}
+
 /// "vm1, vm2": what there is, for a message about what there is not.
 template <class Things, class Name>
 std::string listed(const Things& things, Name name_of_thing) {
@@ -164,8 +172,10 @@ std::string listed(const Things& things, Name name_of_thing) {
 
 }  // namespace
 
-Methods::Methods(Bridge& bridge, std::function<void()> reload)
+Methods::Methods(Bridge& bridge, std::function<void(config::Config)> change,
+                 std::function<void()> reload)
     : bridge_(bridge),
+      change_(std::move(change)),
       reload_(std::move(reload)),
       methods_{
           {"status", &Methods::status},       {"port.add", &Methods::port_add},
@@ -174,7 +184,7 @@ Methods::Methods(Bridge& bridge, std::function<void()> reload)
           {"fdb.add", &Methods::fdb_add},     {"fdb.del", &Methods::fdb_del},
           {"fdb.flush", &Methods::fdb_flush}, {"stats", &Methods::stats},
           {"explain", &Methods::explain},     {"reload", &Methods::reload},
-          {"metrics", &Methods::metrics},
+          {"metrics", &Methods::metrics},     {"save", &Methods::save},
       } {}
 
 Json Methods::call(const std::string& method, const Json& parameters) {
@@ -182,8 +192,9 @@ Json Methods::call(const std::string& method, const Json& parameters) {
 }
 
 bool Methods::changes(const std::string& method) {
-  static const std::set<std::string> kReading{"status",  "port.show", "fdb.show", "stats",
-                                              "metrics", "explain",   "monitor",  "capture"};
+  static const std::set<std::string> kReading{"status",  "port.show", "fdb.show",
+                                              "stats",   "metrics",   "explain",
+                                              "monitor", "capture",   "save"};
   return !kReading.contains(method);
 }
 
@@ -244,11 +255,7 @@ std::uint64_t Methods::uptime_seconds() const {
 void Methods::put_port(const config::Port& port) {
   config::Config next = bridge_.config();
   next.ports[port.name] = port;
-  next.file.clear();  // what is wrong now is the command's, not the file's
-  config::add_missing_segments(next);
-  config::check(next);
-  next.file = bridge_.config().file;
-  bridge_.change(std::move(next));
+  change_(std::move(next));
 }
 
 Json Methods::port_add(const Json& json) {
@@ -276,7 +283,8 @@ Json Methods::port_del(const Json& json) {
   parameters.finish();
   config::Config next = bridge_.config();
   next.ports.erase(port_named(name).name);
-  bridge_.change(std::move(next));
+  std::erase_if(next.statics, [&](const config::Static& entry) { return entry.port == name; });
+  change_(std::move(next));
   return {{"name", name}};
 }
 
@@ -350,7 +358,7 @@ Json Methods::fdb_show(const Json& json) {
   for (const auto& [name, bound] : bridge_.config().ports) {
     for (const MacAddress mac : bound.macs) add(mac, name, bound.segment, "bound", 0);
   }
-  for (const StaticEntry& entry : bridge_.statics()) {
+  for (const config::Static& entry : bridge_.config().statics) {
     add(entry.mac, entry.port, port_named(entry.port).segment, "static", 0);
   }
   CopyCounters sizes;
@@ -374,8 +382,16 @@ Json Methods::fdb_add(const Json& json) {
   if (mac->is_group() || mac->is_zero()) {
     throw UsageError("fdb.add: " + config::to_text(*mac) + " is no address of a station");
   }
-  port_named(port);
-  bridge_.add_static(*mac, port);
+  const std::string segment = port_named(port).segment;
+  config::Config next = bridge_.config();
+  const auto is_same = [&](const config::Static& entry) {
+    return entry.mac == *mac && entry.port == port;
+  };
+  if (std::ranges::any_of(next.statics, is_same)) return Json::object();
+  remove_statics(next, *mac, segment);
+  next.statics.push_back({*mac, port});
+  config::check(next);  // before change_(), which forgets those that cannot be
+  change_(std::move(next));
   return Json::object();
 }
 
@@ -388,10 +404,11 @@ Json Methods::fdb_del(const Json& json) {
   if (!segment.empty() && !bridge_.config().segments.contains(segment)) {
     throw FailureError("segment " + segment + ": there is none");
   }
-  bool any = false;
+  config::Config next = bridge_.config();
+  bool any = remove_statics(next, *mac, segment);
+  if (any) change_(std::move(next));
   for (const auto& [name, settings] : bridge_.config().segments) {
     if (!segment.empty() && name != segment) continue;
-    any |= bridge_.remove_static(*mac, name);
     FlushFdb flush;
     flush.any_mac = false;
     flush.mac = *mac;
@@ -514,6 +531,11 @@ Json Methods::reload(const Json& json) {
   Parameters("reload", json).finish();
   reload_();
   return Json::object();
+}
+
+Json Methods::save(const Json& json) {
+  Parameters("save", json).finish();
+  return config::to_toml(bridge_.config());
 }
 
 Json Methods::event_json(const Event& event) const {

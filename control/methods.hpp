@@ -31,8 +31,9 @@ class FailureError : public std::runtime_error {
 
 class Methods {
  public:
-  /// `reload` reads the configuration's file again and changes the bridge, or throws.
-  Methods(Bridge& bridge, std::function<void()> reload);
+  /// `change` checks a configuration, keeps it and puts it in force, `reload` reads the
+  /// configuration's file again and does the same; or they throw.
+  Methods(Bridge& bridge, std::function<void(config::Config)> change, std::function<void()> reload);
 
   /// Throws UsageError, FailureError, ConfigError or BackendError.
   Json call(const std::string& method, const Json& parameters);
@@ -62,6 +63,7 @@ class Methods {
   Json metrics(const Json& parameters);
   Json explain(const Json& parameters);
   Json reload(const Json& parameters);
+  Json save(const Json& parameters);
 
   /// The running configuration with one port more or other, put in force.
   void put_port(const config::Port& port);
@@ -71,6 +73,7 @@ class Methods {
   [[nodiscard]] std::uint64_t uptime_seconds() const;
 
   Bridge& bridge_;
+  std::function<void(config::Config)> change_;
   std::function<void()> reload_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::map<std::string, Method> methods_;

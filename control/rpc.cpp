@@ -9,7 +9,6 @@ namespace bulkhead::control {
 namespace {
 
 constexpr std::array<std::string_view, 3> kEventKinds{"fdb", "port", "drop"};
-constexpr std::array<std::string_view, 1> kNotYet{"save"};
 constexpr std::array<std::string_view, 2> kSubscribing{"monitor", "capture"};
 
 /// Text that came from outside may be no UTF-8, which JSON cannot carry.
@@ -46,9 +45,6 @@ struct Failure {
 
 Json carry_out(Methods& methods, const RpcRequest& request, bool may_change, RpcAnswer& answer) {
   const std::string& method = request.method;
-  if (std::ranges::find(kNotYet, method) != kNotYet.end()) {
-    throw Failure{RpcError::method_not_found, method + ": is not supported yet"};
-  }
   const bool subscribes = std::ranges::find(kSubscribing, method) != kSubscribing.end();
   if (!subscribes && !methods.knows(method)) {
     throw Failure{RpcError::method_not_found, "there is no command \"" + method + "\""};

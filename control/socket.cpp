@@ -9,7 +9,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 
 #include "backends/error.hpp"
 
@@ -172,24 +174,23 @@ void clear_path(const std::string& path) {
 
 }  // namespace
 
-ControlSocket::ControlSocket(asio::io_context& context, std::string path, Methods& methods,
-                             std::function<void(bool)> drops_watched)
-    : path_(std::move(path)),
-      methods_(methods),
-      drops_watched_(std::move(drops_watched)),
-      acceptor_(context) {
-  if (path_.size() >= sizeof(sockaddr_un::sun_path)) {
+BoundSocket::BoundSocket(std::string path) : path_(std::move(path)) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path_.size() >= sizeof address.sun_path) {
     throw BackendError("socket " + path_ + ": the path is longer than 107 bytes");
   }
+  path_.copy(address.sun_path, sizeof address.sun_path - 1);
   clear_path(path_);
+  fd_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const mode_t before = ::umask(0117);
-  boost::system::error_code error;
-  acceptor_.open(Local(), error);
-  if (!error) acceptor_.bind(Local::endpoint(path_), error);
-  if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
+  const bool listens = ::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
+                       ::listen(fd_, SOMAXCONN) == 0;
+  const int error = errno;
   ::umask(before);
-  if (error) {
-    throw BackendError("socket " + path_ + ": cannot listen: " + error.message() +
+  if (!listens) {
+    ::close(fd_);
+    throw BackendError("socket " + path_ + ": cannot listen: " + std::strerror(error) +
                        "; choose a directory that exists and can be written to");
   }
   if (const group* members = ::getgrnam("bulkhead")) {
@@ -197,11 +198,22 @@ ControlSocket::ControlSocket(asio::io_context& context, std::string path, Method
       spdlog::warn("socket {}: cannot give it to group bulkhead: {}", path_, std::strerror(errno));
     }
   }
+}
+
+BoundSocket::~BoundSocket() {
+  ::unlink(path_.c_str());
+  ::close(fd_);
+}
+
+ControlSocket::ControlSocket(asio::io_context& context, const BoundSocket& bound, Methods& methods,
+                             std::function<void(bool)> drops_watched)
+    : methods_(methods),
+      drops_watched_(std::move(drops_watched)),
+      acceptor_(context, Local(), ::dup(bound.fd())) {
   accept();
 }
 
 ControlSocket::~ControlSocket() {
-  ::unlink(path_.c_str());
   const auto peers = std::exchange(peers_, {});
   for (const auto& peer : peers) peer->close();
 }

@@ -19,16 +19,32 @@
 
 namespace bulkhead::control {
 
+/// The socket's path, bound: a daemon that cannot have it touches nothing else. Who connects waits
+/// until a ControlSocket is there.
+class BoundSocket {
+ public:
+  /// Binds `path`, with mode 0660 and group "bulkhead" if that exists. Throws BackendError; also if
+  /// another daemon listens there.
+  explicit BoundSocket(std::string path);
+  /// Removes the socket.
+  ~BoundSocket();
+  BoundSocket(const BoundSocket&) = delete;
+  BoundSocket& operator=(const BoundSocket&) = delete;
+
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+};
+
 class ControlSocket {
  public:
   static constexpr std::size_t kPeersMax = 512;
   static constexpr std::size_t kUnreadBytesMax = 8 << 20;
 
-  /// Binds `path`, with mode 0660 and group "bulkhead" if that exists. Throws BackendError; also if
-  /// another daemon listens there.
-  ControlSocket(boost::asio::io_context& context, std::string path, Methods& methods,
+  ControlSocket(boost::asio::io_context& context, const BoundSocket& bound, Methods& methods,
                 std::function<void(bool)> drops_watched);
-  /// Removes the socket.
   ~ControlSocket();
   ControlSocket(const ControlSocket&) = delete;
   ControlSocket& operator=(const ControlSocket&) = delete;
@@ -42,7 +58,6 @@ class ControlSocket {
   void accept();
   void update_watchers();
 
-  std::string path_;
   Methods& methods_;
   std::function<void(bool)> drops_watched_;
   bool watched_ = false;

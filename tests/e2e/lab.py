@@ -52,7 +52,8 @@ def wait_until(condition, timeout=5.0, interval=0.02, what="condition"):
 
 
 def to_toml(config):
-    """{"bulkhead": {key: value}, "segment": {name: {…}}, "port": {name: {…}}} as a file's text."""
+    """{"bulkhead": {key: value}, "segment": {name: {…}}, "port": {name: {…}}, "fdb": [{…}]} as a
+    file's text."""
     lines = []
 
     def value_text(value):
@@ -70,6 +71,8 @@ def to_toml(config):
     for kind in ("segment", "port"):
         for name, values in config.get(kind, {}).items():
             table(f"{kind}.{name}", values)
+    for values in config.get("fdb", []):
+        table("[fdb]", values)
     return "\n".join(lines)
 
 
@@ -528,6 +531,7 @@ class Lab:
         self.name = f"bhe-{os.getpid()}-{Lab.labs_made}"
         self.directory = Path("/tmp") / self.name
         self.socket_path = self.directory / "control.sock"
+        self.state_path = self.directory / "state"
         self.config_path = self.directory / "bulkhead.toml"
         self.log_path = self.directory / "log"
         self.config = {"bulkhead": {"socket": str(self.socket_path)}, "segment": {}, "port": {}}
@@ -639,9 +643,12 @@ class Lab:
     def write_config(self):
         self.config_path.write_text(to_toml(self.config))
 
-    def start(self, wait_ports=True, timeout=15):
-        """Runs bulkheadd until it says READY=1; DaemonFailed if it ends instead."""
+    def start(self, wait_ports=True, timeout=15, text=None):
+        """Runs bulkheadd, with this text as its configuration if one is given, until it says
+        READY=1; DaemonFailed if it ends instead."""
         self.write_config()
+        if text is not None:
+            self.config_path.write_text(text)
         notify_path = self.directory / "notify.sock"
         notify_path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -738,6 +745,11 @@ class Lab:
     def port_add(self, name):
         self.bh("port", "add", name, *self.port_words(name))
         self.wait_port(name, "up")
+
+    def by_command(self, name):
+        """The port is added by command, and no longer in the configuration."""
+        self.port_add(name)
+        del self.config["port"][name]
 
     def fdb(self, **only):
         """{mac: entry}, of the entries whose keys have these values."""

@@ -78,6 +78,15 @@ BAD_CONFIGS = {
                     ["vm1", "a-name-of-16-chr"]),
     "device path": (PORT.replace('device = "vm1"', 'device = "../x"'), 2, ["vm1", "../x"]),
     "workers": ("[bulkhead]\nworkers = 2\n", 2, ["workers"]),
+    "state": ('[bulkhead]\nstate = ""\n', 2, ["state"]),
+    "static without port": ('[[fdb]]\nmac = "52:54:00:00:00:09"\n', 1, ["fdb", "port"]),
+    "static without mac": ('[[fdb]]\nport = "vm1"\n', 1, ["fdb", "mac"]),
+    "static, MAC": ('[[fdb]]\nport = "vm1"\nmac = "any"\n', 3, ["fdb", "mac", "any"]),
+    "static on a bound port": (PORT + '[[fdb]]\nport = "vm1"\nmac = "52:54:00:00:00:09"\n', 5,
+                               ["52:54:00:00:00:09", "vm1"]),
+    "static on no port": ('[[fdb]]\nport = "vm9"\nmac = "52:54:00:00:00:09"\n', 1,
+                          ["52:54:00:00:00:09", "vm9"]),
+    "static, no table": ("fdb = 3\n", 1, ["fdb"]),
     "poll": ('[bulkhead]\npoll = "sometimes"\n', 2, ["poll", "sometimes", "adaptive"]),
     "log": ('[bulkhead]\nlog = "loud"\n', 2, ["log", "loud"]),
     "vhost": (PORT.replace('device = "vm1"', 'vhost = "/run/vm1.sock"'), 2, ["vm1", "vhost"]),
@@ -146,7 +155,8 @@ def test_configuration_that_cannot_be_read(lab, tmp_path):
                                    ["port", "add"], ["port", "add", "x", "--nonsense", "1"],
                                    ["port", "del"], ["fdb", "add"], ["fdb", "add", "--port", "vm1"],
                                    ["explain"], ["explain", "vm1"], ["monitor", "nonsense"],
-                                   ["--nonsense", "status"], ["check"]], ids=" ".join)
+                                   ["--nonsense", "status"], ["check"], ["save", "a", "b"]],
+                         ids=" ".join)
 def test_bad_usage(lab, words):
     """Words that are no command have exit code 2 and something to say on stderr."""
     result = lab.bh(*words, check=False)
@@ -197,10 +207,14 @@ BAD_COMMANDS = {
     "fdb add, port": (["fdb", "add", "52:54:00:99:00:01", "--port", "nope"], 1, ["nope"]),
     "fdb add, bound": (["fdb", "add", "52:54:00:77:00:01", "--port", "uplink"], 2,
                        ["52:54:00:77:00:01"]),
+    "fdb add, on a bound port": (["fdb", "add", "52:54:00:99:00:01", "--port", "vm1"], 2,
+                                 ["52:54:00:99:00:01", "vm1", "MAC list"]),
     "fdb del of none": (["fdb", "del", "52:54:00:99:00:09"], 1, ["52:54:00:99:00:09"]),
     "fdb del, bound": (["fdb", "del", "52:54:00:77:00:01"], 1, ["52:54:00:77:00:01"]),
     "explain, port": (["explain", "nope", "00"], 1, ["nope"]),
     "explain, hex": (["explain", "vm1", "xyz"], 2, ["hexadecimal"]),
+    "save, no directory": (["save", "/nonexistent/x.toml"], 1, ["/nonexistent/x.toml"]),
+    "save, full": (["save", "/dev/full"], 1, ["/dev/full", "space"]),
 }
 
 
@@ -321,6 +335,8 @@ def test_rpc(lab):
         assert "result" in client.ask("fdb.add", mac=mac, port="uplink")
         assert lab.fdb()[mac]["kind"] == "static"
         assert "result" in client.ask("fdb.del", mac=mac)
+        assert client.ask("save")["result"] == lab.bh("save")
+        assert client.ask("save", file="/x")["error"]["code"] == -32602
 
 
 # what is sent: the error's code

@@ -512,7 +512,7 @@ def refused(lab, *mentions):
 
 
 def test_second_daemon(lab):
-    """A second daemon on the same socket, or on the same devices, is refused; the first goes on."""
+    """A second daemon on the same socket, state or devices is refused; the first goes on."""
     with Stream(lab.guests["vm1"], lab.guests["vm2"]):
         other = lab.directory / "other.toml"
         other.write_text(f'[bulkhead]\nsocket = "{lab.socket_path}"\n')
@@ -520,7 +520,11 @@ def test_second_daemon(lab):
         assert code == 1 and str(lab.socket_path) in errors, errors
         code, errors = lab.try_daemon("--config", lab.config_path)
         assert code == 1, errors
-        other.write_text(lab.config_path.read_text().replace("control.sock", "other.sock"))
+        text = lab.config_path.read_text().replace("control.sock", "other.sock")
+        other.write_text(text)
+        code, errors = lab.try_daemon("--config", other)
+        assert code == 1 and f"state {lab.state_path}" in errors, errors
+        other.write_text(text.replace("[bulkhead]", f'[bulkhead]\nstate = "{lab.directory}/other"'))
         code, errors = lab.try_daemon("--config", other)
         assert code == 1 and any(f"device {name}" in errors for name in lab.guests), errors
     assert lab.bh("status", json=True) and all(

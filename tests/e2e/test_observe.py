@@ -550,9 +550,3 @@ def test_port_show_has_every_key(lab):
     assert vm1["shared"] == ["00:00:5e:00:01:01", "10.77.3.1/16"] and vm1["allow"] == ["vrrp"]
     assert vm1["routes"] == ["10.99.0.0/16"] and vm1["prefixes"] == ["fd99::/64"]
     assert vm1["limit"]["dhcp"] == "none" and vm1["link_local"] == ["fe80::1/64"]
-
-
-def test_save_is_refused_by_name(lab):
-    """What is not there yet says so."""
-    result = lab.bh("save", check=False)
-    assert result.returncode == 2 and "save: is not supported yet" in result.stderr

@@ -28,7 +28,7 @@ std::unique_ptr<Snapshot> compile_house() {
     const auto index = static_cast<PortIndex>(sites.size());
     sites[name] = {index, 0, true, 100};
   }
-  return control::compile(config, sites, {{"default", 0}}, {}, {});
+  return control::compile(config, sites, {{"default", 0}}, {});
 }
 
 void require(bool holds) {

@@ -55,7 +55,6 @@ struct Setting {
   config::Config config;
   std::map<std::string, std::uint32_t> mtus;
   std::set<std::string> down;
-  std::vector<control::StaticEntry> statics;
 };
 
 /// Its addresses, roles and limits.
@@ -101,7 +100,7 @@ void draw_binding(config::Port& port, Dice& dice, std::set<std::string>& taken) 
 void draw_options(Setting& setting, Dice& dice, bool limits) {
   setting.mtus.clear();
   setting.down.clear();
-  setting.statics.clear();
+  setting.config.statics.clear();
   std::map<std::string, std::set<MacAddress>> taken;  // by segment
   std::map<std::string, std::set<std::string>> taken_text;
   for (auto& [name, old] : setting.config.ports) {
@@ -132,7 +131,7 @@ void draw_options(Setting& setting, Dice& dice, bool limits) {
   for (const auto& [name, port] : setting.config.ports) {
     const MacAddress mac = mac_in_play(dice.roll(kMacsInPlay));
     if (!port.learns() || !dice.chance(15) || !taken[port.segment].insert(mac).second) continue;
-    setting.statics.push_back({mac, name});
+    setting.config.statics.push_back({mac, name});
   }
 }
 
@@ -231,7 +230,7 @@ reference::World world_of(const Setting& setting) {
     to.mac_max =
         port.mac_max.value_or(port.trusted ? world.segments.at(port.segment).mac_limit : 16);
   }
-  for (const auto& [mac, port] : setting.statics) {
+  for (const auto& [mac, port, position] : setting.config.statics) {
     world.statics[{setting.config.ports.at(port).segment, mac.value}] = port;
   }
   return world;
@@ -239,7 +238,6 @@ reference::World world_of(const Setting& setting) {
 
 void put_in_force(const Setting& setting, TestBridge& bridge) {
   bridge.config = setting.config;
-  bridge.statics = setting.statics;
   for (auto& [name, site] : bridge.sites) {
     site.up = !setting.down.contains(name);
     site.mtu = setting.mtus.at(name);

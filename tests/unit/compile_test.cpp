@@ -173,7 +173,7 @@ TEST(CompileBound, HasListsAndStaticsBySegment) {
       port_text("p", "ip = \"any\"\nmac = \"02:00:00:00:00:61\"\n") +
       port_text("q", "ip = \"any\"\nmac = \"02:00:00:00:00:61\"\nsegment = \"lan\"\n") +
       port_text("u", kUplink));
-  bridge.statics = {{mac('S'), "u"}};
+  bridge.config.statics = {{mac('S'), "u"}};
   bridge.reload();
   const MacTable& bound = bridge.snapshot->bound;
   const SegmentIndex lan = bridge.segments.at("lan");
@@ -198,7 +198,7 @@ TEST(CompileBound, TakesAFewPortsWhateverTheKey) {
   std::mt19937_64 random(3);
   for (int i = 0; i < 1000; ++i) {
     const HashKey key{{random(), random()}};
-    EXPECT_NO_THROW((void)compile(bridge.config, bridge.sites, bridge.segments, {}, key));
+    EXPECT_NO_THROW((void)compile(bridge.config, bridge.sites, bridge.segments, key));
   }
 }
 

@@ -192,9 +192,9 @@ TEST(Parse, UnknownTablesAndKeysAreRefused) {
   EXPECT_EQ(error_of("\n[ports.vm1]\n"),
             "b.toml:2:2: unknown table \"ports\"; did you mean \"port\"?");
   EXPECT_EQ(error_of("[network]\n"),
-            "b.toml:1:2: unknown table \"network\"; known are bulkhead, segment, port");
+            "b.toml:1:2: unknown table \"network\"; known are bulkhead, segment, port, fdb");
   EXPECT_EQ(error_of("log = 1\n"),
-            "b.toml:1:1: unknown key \"log\"; known are bulkhead, segment, port");
+            "b.toml:1:1: unknown key \"log\"; known are bulkhead, segment, port, fdb");
   EXPECT_EQ(error_in_guest("  macc = 1"),
             "b.toml:5:3: port vm1: unknown key \"macc\"; did you mean \"mac\"?");
   EXPECT_EQ(error_in_guest("colour = 1"),
@@ -224,6 +224,43 @@ TEST(Parse, SectionsHoldTables) {
             "b.toml:1:1: port holds tables such as [port.NAME]");
   EXPECT_EQ(error_of("segment = 7\n"), "b.toml:1:11: segment holds tables such as [segment.NAME]");
   EXPECT_EQ(error_of("bulkhead = 7\n"), "b.toml:1:12: bulkhead is a table: [bulkhead]");
+  for (const std::string line : {"fdb = 7", "fdb = [7]", "fdb = { a = 1 }"}) {
+    EXPECT_EQ(error_of(line + "\n"), "b.toml:1:7: fdb holds tables such as [[fdb]]");
+  }
+  EXPECT_EQ(error_of("[fdb]\n"), "b.toml:1:1: fdb holds tables such as [[fdb]]");
+  EXPECT_EQ(error_of("fdb = []\n"), "");
+}
+
+TEST(Parse, ReadsStaticAddresses) {
+  const Config config = parse(
+      "[port.up]\ndevice = \"e\"\ntrusted = true\n"
+      "[[fdb]]\nmac = \"52-54-00-00-00-01\"\nport = \"up\"\n"
+      "[[fdb]]\nport = \"up\"\nmac = \"52:54:00:00:00:02\"\n",
+      "b.toml");
+  ASSERT_EQ(config.statics.size(), 2U);
+  EXPECT_EQ(config.statics[0].mac, mac("52:54:00:00:00:01"));
+  EXPECT_EQ(config.statics[1].mac, mac("52:54:00:00:00:02"));
+  EXPECT_EQ(config.statics[1].port, "up");
+  EXPECT_EQ(config.statics[1].position, (Position{7, 1}));
+  EXPECT_FALSE(config.statics[1].by_command());
+}
+
+TEST(Parse, StaticAddressesAreRefusedByName) {
+  const auto error = [](const std::string& line) { return error_of("[[fdb]]\n" + line + "\n"); };
+  const std::string mac_and = "mac = \"52:54:00:00:00:01\"\n";
+  EXPECT_EQ(error(""), "b.toml:1:1: fdb: `mac` is missing; an entry has both");
+  EXPECT_EQ(error(mac_and), "b.toml:1:1: fdb: `port` is missing; an entry has both");
+  EXPECT_EQ(error(mac_and + "port = \"p q\""),
+            "b.toml:3:8: fdb: port must be the name of a port, not \"p q\"");
+  EXPECT_EQ(error("port = \"u\"\nmac = \"x\""),
+            "b.toml:3:7: fdb: mac must be a MAC address such as \"52:54:00:9f:5d:c1\", not \"x\"");
+  EXPECT_EQ(error("port = \"u\"\nmac = [\"52:54:00:00:00:01\"]").substr(0, 30),
+            "b.toml:3:7: fdb: mac must be a");
+  EXPECT_EQ(error("port = \"u\"\nmac = \"ff:ff:ff:ff:ff:ff\""),
+            "b.toml:3:7: fdb: mac \"ff:ff:ff:ff:ff:ff\" is a group address; a port needs a "
+            "unicast one");
+  EXPECT_EQ(error(mac_and + "port = \"u\"\nvlan = 1"),
+            "b.toml:4:1: fdb: unknown key \"vlan\"; known are mac, port");
 }
 
 TEST(Parse, KeysNotBuiltYetAreRefusedByName) {
@@ -232,8 +269,6 @@ TEST(Parse, KeysNotBuiltYetAreRefusedByName) {
     EXPECT_EQ(error_in_guest(line),
               "b.toml:5:1: port vm1: `" + key + "` is not supported yet; remove it");
   }
-  EXPECT_EQ(error_of("[bulkhead]\nstate = \"/run/bulkhead/state\"\n"),
-            "b.toml:2:1: bulkhead: `state` is not supported yet; remove it");
 }
 
 TEST(Parse, ValuesNotBuiltYetAreRefusedByName) {
@@ -258,6 +293,11 @@ TEST(Parse, DaemonKeysSayWhatTheyTake) {
   EXPECT_EQ(error("socket = \"\""),
             "b.toml:2:10: bulkhead: socket must be a path of 1 to 107 bytes, not \"\"");
   EXPECT_EQ(error("socket = \"" + std::string(107, 'a') + "\""), "");
+  EXPECT_EQ(error("state = \"\""),
+            "b.toml:2:9: bulkhead: state must be a path of 1 to 4000 bytes, not \"\"");
+  EXPECT_EQ(error("state = \"" + std::string(4000, 'a') + "\""), "");
+  EXPECT_NE(error("state = \"" + std::string(4001, 'a') + "\""), "");
+  EXPECT_NE(error("state = \"a\\u0000b\""), "");
   EXPECT_NE(error("socket = \"" + std::string(108, 'a') + "\""), "");
   EXPECT_NE(error("socket = \"a\\u0000b\""), "");
   for (const std::string level : {"trace", "debug", "info", "warning", "error"}) {

@@ -323,6 +323,59 @@ TEST(Check, PlacesNeedAFile) {
   EXPECT_EQ(error_of(config).substr(0, 10), "port vm1: ");
 }
 
+TEST(Check, StaticAddressesAreForPortsThatLearn) {
+  const std::string ports =
+      "[port.up]\ndevice = \"e\"\ntrusted = true\n"
+      "[port.vm]\ndevice = \"t\"\nmac = \"52:54:00:00:00:01\"\nip = \"any\"\n"
+      "shared = \"52:54:00:00:00:03\"\n"
+      "[port.far]\ndevice = \"f\"\ntrusted = true\nsegment = \"far\"\n";
+  const auto error = [&](const std::string& mac, const std::string& port) {
+    return error_of(ports +
+                    "[[fdb]]\nmac = \"52:54:00:00:00:02\"\nport = \"up\"\n[[fdb]]\nmac = \"" + mac +
+                    "\"\nport = \"" + port + "\"\n");
+  };
+  const std::string where = "b.toml:16:1: address 52:54:00:00:00:0";
+  const std::string remove = " of the same segment; remove one of them";
+  EXPECT_EQ(error("52:54:00:00:00:04", "up"), "");
+  EXPECT_EQ(error("52:54:00:00:00:01", "far"), "");
+  EXPECT_EQ(error("52:54:00:00:00:02", "far"), "");
+  EXPECT_EQ(error("52:54:00:00:00:01", "up"), where + "1: is bound to port vm" + remove);
+  EXPECT_EQ(error("52:54:00:00:00:03", "up"), where + "3: is shared by port vm" + remove);
+  EXPECT_EQ(error("52:54:00:00:00:02", "up"), where + "2: is static on port up" + remove);
+  EXPECT_EQ(error("52:54:00:00:00:04", "vm"),
+            where +
+                "4: port vm has a MAC list; add it there (port set --mac), or name a port that "
+                "learns");
+  EXPECT_EQ(error("52:54:00:00:00:04", "who"),
+            where + "4: there is no port who; name one that learns");
+}
+
+TEST(Check, StaticAddressesAreLimited) {
+  Config config;
+  config.ports["u"] = guest("u", "u");
+  for (std::uint64_t i = 1; i <= kStaticsMax; ++i) config.statics.push_back({MacAddress{i}, "u"});
+  EXPECT_EQ(error_of(config), "");
+  config.statics.push_back({MacAddress{0x0200'0000'0000}, "u"});
+  EXPECT_EQ(error_of(config), "address 02:00:00:00:00:00: one too many; at most 65536 are allowed");
+}
+
+TEST(Check, OverruledStaticAddressesCanBeRemoved) {
+  Config config;
+  config.ports["u"] = guest("u", "u");
+  config.ports["w"] = guest("w", "w");
+  config.statics = {{MacAddress{2}, "u"}, {MacAddress{4}, "w"}, {MacAddress{6}, "x"}};
+  config.ports["w"].any_mac = false;
+  config.ports["w"].macs = {MacAddress{8}};
+  EXPECT_EQ(remove_overruled_statics(config).size(), 2U);
+  ASSERT_EQ(config.statics.size(), 1U);
+  EXPECT_EQ(config.statics[0].mac, MacAddress{2});
+  config.ports["w"].macs = {MacAddress{2}};
+  EXPECT_EQ(remove_overruled_statics(config),
+            std::vector<std::string>{"address 00:00:00:00:00:02: is bound to port w of the same "
+                                     "segment; remove one of them"});
+  EXPECT_TRUE(remove_overruled_statics(config).empty());
+}
+
 TEST(Check, PortsAndSegmentsAreLimited) {
   Config config;
   for (int i = 0; i < 1024; ++i) {

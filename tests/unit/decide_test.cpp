@@ -329,7 +329,7 @@ void prepare(TestBridge& bridge, const Case& a_case) {
     } else if (word[0] == '~') {
       for (int i = 0; i < kMovesPerSweep; ++i) taught.emplace_back(i % 2 == 0 ? "n" : "m", 'z');
     } else if (word[1] == '=') {
-      bridge.statics.push_back({mac(word[0]), word.substr(2)});
+      bridge.config.statics.push_back({mac(word[0]), word.substr(2)});
     } else {
       taught.emplace_back(word.substr(0, 1), word[2]);
     }

@@ -55,8 +55,8 @@ TEST(Rpc, LinesAreOneLineWhateverIsInThem) {
 }
 
 TEST(Rpc, WhoMayOnlyReadMayReadAll) {
-  for (const char* method :
-       {"status", "port.show", "fdb.show", "stats", "metrics", "explain", "monitor", "capture"}) {
+  for (const char* method : {"status", "port.show", "fdb.show", "stats", "metrics", "explain",
+                             "monitor", "capture", "save"}) {
     EXPECT_FALSE(Methods::changes(method)) << method;
   }
   for (const char* method : {"port.add", "port.set", "port.del", "fdb.add", "fdb.del", "fdb.flush",

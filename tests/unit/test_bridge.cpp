@@ -20,14 +20,14 @@ TestBridge::TestBridge(const config::Config& from, std::size_t fdb_entries) : co
   }
   const HashKey key{{0x9e37'79b9'7f4a'7c15, 0xd1b5'4a32'd192'ed03}};
   fdb = std::make_unique<Fdb>(fdb_entries, key);
-  snapshot = control::compile(config, sites, segments, statics, key);
+  snapshot = control::compile(config, sites, segments, key);
   worker = std::make_unique<Worker>(pool, std::vector<Backend*>{&backend}, *mailbox, snapshot.get(),
                                     fdb.get());
   worker->round(now_ms);  // the first pays for all ageing so far
 }
 
 void TestBridge::reload() {
-  auto next = control::compile(config, sites, segments, statics, fdb->hash_key());
+  auto next = control::compile(config, sites, segments, fdb->hash_key());
   worker->swap_snapshot(next.get());
   snapshot = std::move(next);
 }

@@ -45,7 +45,7 @@ class TestBridge {
       : TestBridge(config::parse(toml, "test.toml"), fdb_entries) {}
   explicit TestBridge(const config::Config& from, std::size_t fdb_entries = 256);
 
-  /// Compiles config, sites and statics anew and puts the result in force.
+  /// Compiles config and sites anew and puts the result in force.
   void reload();
 
   [[nodiscard]] PortIndex port(const std::string& name) const { return sites.at(name).index; }
@@ -73,7 +73,6 @@ class TestBridge {
   config::Config config;
   std::map<std::string, control::Site> sites;
   std::map<std::string, SegmentIndex> segments;
-  std::vector<control::StaticEntry> statics;
   std::uint32_t now_ms = 10'000;
 
   std::vector<std::uint8_t> memory = std::vector<std::uint8_t>(kChunkBytes * kChunks);

@@ -72,7 +72,7 @@ TEST(Threads, ControlCommandsAWorkerUnderTraffic) {
   TestBridge bridge(kThree);
   EndlessBackend backend(bridge.pool);
   auto mailbox = std::make_unique<Mailbox>();
-  auto snapshot = control::compile(bridge.config, bridge.sites, bridge.segments, {}, {});
+  auto snapshot = control::compile(bridge.config, bridge.sites, bridge.segments, {});
   auto fdb = std::make_unique<Fdb>(64, HashKey{});
   Worker worker(bridge.pool, {&backend}, *mailbox, snapshot.get(), fdb.get());
   std::atomic<bool> stop = false;
@@ -98,7 +98,7 @@ TEST(Threads, ControlCommandsAWorkerUnderTraffic) {
   std::uint64_t received = 0;
   for (int turn = 0; turn < 30; ++turn) {
     bridge.config.ports.at("m").isolated = turn % 2 == 0;
-    auto next = control::compile(bridge.config, bridge.sites, bridge.segments, {}, {});
+    auto next = control::compile(bridge.config, bridge.sites, bridge.segments, {});
     SwapSnapshot swap(next.get());
     call(swap);
     EXPECT_EQ(swap.snapshot, snapshot.get());
