@@ -1,6 +1,4 @@
 // bulkheadd: the bridge. Reads its configuration and runs in the foreground.
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -8,6 +6,7 @@
 
 #include "config/config.hpp"
 #include "control/daemon.hpp"
+#include "control/log.hpp"
 #include "control/version.hpp"
 
 namespace {
@@ -15,7 +14,7 @@ namespace {
 enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2 };
 
 int fail(ExitCode code, const std::string& message) {
-  std::cerr << "bulkheadd: " << message << '\n';
+  std::cerr << bulkhead::control::error_prefix() << "bulkheadd: " << message << '\n';
   return code;
 }
 
@@ -43,9 +42,7 @@ int main(int argc, char** argv) {
     if (::geteuid() != 0) {
       return fail(kFailed, "needs root, to attach devices and BPF programs; start it as root");
     }
-    spdlog::set_default_logger(spdlog::stderr_logger_mt("bulkheadd"));
-    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
-    spdlog::set_level(spdlog::level::from_str(config.log));
+    bulkhead::control::start_log(config.log);
     bulkhead::control::run_daemon(config);
   } catch (const bulkhead::config::ConfigError& error) {
     return fail(kUsage, error.what());

@@ -6,6 +6,7 @@ Frames go over real devices; what is captured is read back with scapy's reader.
 """
 
 import json
+import os
 import re
 import signal
 import socket
@@ -515,6 +516,41 @@ def test_drop_log():
 
 
 # --- shadow mode and shapes -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_journal", [True, False])
+def test_log_to_the_journal(is_journal):
+    """Where stderr is the journal's stream, lines begin with their priority, and have no time."""
+    with Lab() as lab:
+        lab.write_config()
+        reader, writer = socket.socketpair()
+        info = os.fstat(writer.fileno())
+        stream = f"{info.st_dev}:{info.st_ino + (0 if is_journal else 1)}"
+        argv = [BUILD / "bulkheadd", "--config", lab.config_path]
+        daemon = lab.spawn(argv, lab.host.path, stderr=writer,
+                           env=os.environ | {"JOURNAL_STREAM": stream})
+        wait_until(lab.socket_path.exists, what="the daemon runs")
+        lab.bh("port", "add", "dark", "--device", "none", "--mac", "any", "--ip", "any",
+               "--enforce=false")
+        lab.config_path.write_text("[nonsense]\n")
+        daemon.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        daemon.terminate()
+        daemon.wait(10)
+        second = lab.spawn(argv, lab.host.path, stderr=writer,
+                           env=os.environ | {"JOURNAL_STREAM": stream})
+        assert second.wait(10) == 2
+        writer.close()
+        with reader, reader.makefile() as lines:
+            log = lines.read().splitlines()
+        if is_journal:
+            assert any(line.startswith("<6>ready: ") for line in log), log
+            assert any(line.startswith("<4>port dark: shadow mode") for line in log), log
+            assert any(line.startswith("<3>reload: ") for line in log), log
+            assert log[-1].startswith("<3>bulkheadd: ") and "nonsense" in log[-1], log
+        else:
+            assert log and not any(line.startswith("<") for line in log), log
+            assert any(" warning port dark: shadow mode" in line for line in log), log
 
 
 def test_shadow_mode(lab, wires):
