@@ -38,6 +38,7 @@ class Daemon {
   void follow_worker();
   void follow_signals();
   void tick();
+  void feed_watchdog();
   void handle_events();
   void log_drop(const Event& event);
 
@@ -50,6 +51,7 @@ class Daemon {
   asio::posix::stream_descriptor worker_;
   asio::signal_set signals_;
   asio::steady_timer timer_;
+  Clock::time_point watchdog_fed_;
   std::map<std::pair<PortIndex, DropReason>, Clock::time_point> drop_logged_;
 };
 
@@ -144,10 +146,23 @@ void Daemon::follow_worker() {
 void Daemon::tick() {
   handle_events();  // those that came while a command was waited for
   bridge_.tick();
+  feed_watchdog();
   timer_.expires_after(kTick);
   timer_.async_wait([this](boost::system::error_code error) {
     if (!error) tick();
   });
+}
+
+// systemd restarts a daemon whose control thread or worker does not get on.
+void Daemon::feed_watchdog() {
+  std::uint64_t limit_us = 0;
+  if (sd_watchdog_enabled(0, &limit_us) <= 0) return;
+  const auto now = Clock::now();
+  if (now - watchdog_fed_ < std::chrono::microseconds(limit_us / 3)) return;
+  watchdog_fed_ = now;
+  Ping ping;
+  bridge_.engine().call(ping);  // throws if the worker does not answer
+  sd_notify(0, "WATCHDOG=1");
 }
 
 void Daemon::handle_events() {
