@@ -375,6 +375,59 @@ def test_metrics_agree_with_stats(lab, wires):
     assert stats["dark"]["ingress"]["shadow"], "the shadow counters were not put to the test"
 
 
+@pytest.fixture(scope="session")
+def promtool():
+    """Prometheus' own tool, out of its Debian package, which is 19 MB and is not installed."""
+    path = BUILD / "promtool"
+    if not path.exists():
+        script = """cd "$(mktemp -d)" && apt-get -qq download prometheus &&
+            dpkg-deb --fsys-tarfile prometheus_*.deb | tar x ./usr/bin/promtool &&
+            mv usr/bin/promtool "$1" && rm -r "$PWD" """
+        result = subprocess.run(["bash", "-c", script, "bash", path], capture_output=True,
+                                text=True, timeout=80)
+        if result.returncode != 0 and os.environ.get("BULKHEAD_ALLOW_SKIP") == "1":
+            pytest.skip("promtool is not to be had")
+        assert result.returncode == 0, result.stderr
+    return path
+
+
+def read_openmetrics(promtool, text, directory):
+    """promtool's run with the text, which it wants with timestamps: as blocks of a database."""
+    stamped = re.sub(r"^([^#].*)$", r"\1 1700000000", text, flags=re.MULTILINE)
+    (directory / "metrics").write_text(stamped)
+    return subprocess.run([promtool, "tsdb", "create-blocks-from", "openmetrics",
+                           directory / "metrics", directory / "database"], capture_output=True,
+                          text=True, timeout=20)
+
+
+def test_metrics_by_prometheus(lab, promtool, tmp_path):
+    """Prometheus' OpenMetrics parser reads every sample, each as a series of its own."""
+    text = lab.bh("metrics")
+    result = read_openmetrics(promtool, text, tmp_path)
+    assert result.returncode == 0, result.stderr
+    heading, row = result.stdout.splitlines()
+    columns = re.split(r"  +", heading.strip())
+    told = dict(zip(columns, re.split(r"  +", row.strip())))
+    count = str(len(samples(text)))
+    assert told["NUM SAMPLES"] == told["NUM SERIES"] == count, result.stdout
+    broken = read_openmetrics(promtool, text.replace("# EOF\n", ""), tmp_path)
+    assert broken.returncode != 0
+
+
+def test_metrics_lint(lab, promtool):
+    """`promtool check metrics` finds nothing to better in names and help. It reads the older text
+    format only, where types are on the samples' names and there is neither info nor stateset."""
+    text = re.sub(r"^# UNIT .*\n", "", lab.bh("metrics"), flags=re.MULTILINE)
+    for kind, suffix, older in (("counter", "_total", "counter"), ("info", "_info", "gauge"),
+                                ("stateset", "", "gauge")):
+        for name in re.findall(rf"^# TYPE (\S+) {kind}$", text, flags=re.MULTILINE):
+            text = text.replace(f"# TYPE {name} {kind}\n", f"# TYPE {name}{suffix} {older}\n")
+            text = text.replace(f"# HELP {name} ", f"# HELP {name}{suffix} ")
+    result = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True,
+                            text=True, timeout=20)
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+
+
 def port_state(lab, name):
     return lab.port(name)["state"]
 
