@@ -1,9 +1,8 @@
 // bulkheadd: the bridge. Reads its configuration and runs in the foreground.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "backends/privileges.hpp"
 #include "config/config.hpp"
 #include "control/daemon.hpp"
 #include "control/log.hpp"
@@ -39,10 +38,11 @@ int main(int argc, char** argv) {
     bulkhead::config::Config config = bulkhead::config::load(file);
     if (check_only) return kDone;
     if (!socket.empty()) config.socket = socket;
-    if (::geteuid() != 0) {
-      return fail(kFailed, "needs root, to attach devices and BPF programs; start it as root");
+    if (const std::string missing = bulkhead::missing_capabilities(); !missing.empty()) {
+      return fail(kFailed, "lacks the capabilities " + missing + "; start it as root");
     }
     bulkhead::control::start_log(config.log);
+    bulkhead::forbid_new_privileges();
     bulkhead::control::run_daemon(config);
   } catch (const bulkhead::config::ConfigError& error) {
     return fail(kUsage, error.what());

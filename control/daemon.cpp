@@ -13,6 +13,7 @@
 
 #include "backends/error.hpp"
 #include "backends/link.hpp"
+#include "backends/privileges.hpp"
 #include "control/bridge.hpp"
 #include "control/explanation.hpp"
 #include "control/methods.hpp"
@@ -80,6 +81,7 @@ void Daemon::run() {
   bridge_.refresh();  // what changed before the first notice
   spdlog::info("ready: {} ports, control socket {}", bridge_.config().ports.size(),
                bridge_.config().socket);
+  confine_control();
   sd_notify(0, "READY=1");
   context_.run();
   sd_notify(0, "STOPPING=1");
