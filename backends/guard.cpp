@@ -75,14 +75,25 @@ bool have_bpffs() {
   return !error;
 }
 
-std::string program_name(std::uint32_t id) {
+/// As messages call it: to learn its name takes CAP_SYS_ADMIN, which the daemon can do without.
+std::string program_text(std::uint32_t id) {
   const int fd = bpf_prog_get_fd_by_id(id);
-  if (fd < 0) return {};
   bpf_prog_info info{};
+  std::uint32_t length = sizeof info;
+  const bool known = fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0;
+  if (fd >= 0) ::close(fd);
+  return known ? "\"" + std::string(info.name) + "\"" : "of ID " + std::to_string(id);
+}
+
+/// ID of the program in our pinned link; 0 if there is none.
+std::uint32_t pinned_program(int ifindex, const Hook& hook) {
+  const int fd = bpf_obj_get(pin_path(ifindex, hook).c_str());
+  if (fd < 0) return 0;
+  bpf_link_info info{};
   std::uint32_t length = sizeof info;
   const bool known = bpf_obj_get_info_by_fd(fd, &info, &length) == 0;
   ::close(fd);
-  return known ? info.name : "";
+  return known ? info.prog_id : 0;
 }
 
 /// IDs of the tcx programs on the hook, first to last. Empty also where the kernel has no tcx.
@@ -225,11 +236,11 @@ Guard::~Guard() {
 std::optional<std::string> Guard::foreign_program(int ifindex) {
   std::uint32_t xdp = 0;
   if (bpf_xdp_query_id(ifindex, 0, &xdp) == 0 && xdp != 0) {
-    return "XDP program \"" + program_name(xdp) + "\"";
+    return "XDP program " + program_text(xdp);
   }
   for (const Hook& hook : kHooks) {
     for (const std::uint32_t id : tcx_programs(ifindex, hook)) {
-      if (program_name(id) != hook.program) return "tcx program \"" + program_name(id) + "\"";
+      if (id != pinned_program(ifindex, hook)) return "tcx program " + program_text(id);
     }
     for (const std::string& name : clsact_filters(ifindex, hook)) {
       if (name != hook.program) return "tc filter \"" + name + "\"";
@@ -265,7 +276,15 @@ void Guard::attach(int ifindex) {
 }
 
 void Guard::release(int ifindex) {
-  for (const Hook& hook : kHooks) ::unlink(pin_path(ifindex, hook).c_str());
+  for (const Hook& hook : kHooks) {
+    const std::string path = pin_path(ifindex, hook);
+    // Without this it would be off only some time after the link is gone, and be taken for foreign.
+    if (const int link = bpf_obj_get(path.c_str()); link >= 0) {
+      bpf_link_detach(link);
+      ::close(link);
+    }
+    ::unlink(path.c_str());
+  }
   LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = ifindex,
               .attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
   bpf_tc_hook_destroy(&both);  // foreign filters were refused: all in it is ours

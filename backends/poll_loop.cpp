@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "backends/error.hpp"
+#include "backends/privileges.hpp"
 
 namespace bulkhead {
 namespace {
@@ -42,8 +43,14 @@ PollLoop::PollLoop(Worker& worker, Mailbox& mailbox, const std::vector<int>& fra
       events_fd_(make_eventfd()) {
   fds_.push_back({wake_fd_, POLLIN, 0});
   for (const int fd : frame_fds) fds_.push_back({fd, POLLIN, 0});
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this] { start(); });
   ::pthread_setname_np(thread_.native_handle(), "bulkhead/0");
+  try {
+    confined_.get_future().get();
+  } catch (...) {
+    thread_.join();
+    throw;
+  }
   if (options_.cpu) {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -68,6 +75,18 @@ PollLoop::~PollLoop() {
 }
 
 void PollLoop::wake() { signal(wake_fd_); }
+
+// Nothing is taken from a guest before that.
+void PollLoop::start() {
+  try {
+    confine_worker();
+    confined_.set_value();
+  } catch (...) {
+    confined_.set_exception(std::current_exception());
+    return;
+  }
+  run();
+}
 
 void PollLoop::run() {
   std::int64_t busy_us = monotonic_us();

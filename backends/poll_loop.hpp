@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <future>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -39,6 +40,7 @@ class PollLoop {
   [[nodiscard]] int event_fd() const { return events_fd_; }
 
  private:
+  void start();
   void run();
   void sleep(bool waiting);
   void tell_control(std::int64_t now_us);
@@ -51,6 +53,7 @@ class PollLoop {
   int events_fd_ = -1;
   std::int64_t told_us_ = 0;
   std::atomic<bool> stop_ = false;
+  std::promise<void> confined_;
   std::thread thread_;
 };
 

@@ -1,13 +1,11 @@
 // bulkheadd: the bridge. Reads its configuration and runs in the foreground.
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "backends/privileges.hpp"
 #include "config/config.hpp"
 #include "control/daemon.hpp"
+#include "control/log.hpp"
 #include "control/version.hpp"
 
 namespace {
@@ -15,7 +13,7 @@ namespace {
 enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2 };
 
 int fail(ExitCode code, const std::string& message) {
-  std::cerr << "bulkheadd: " << message << '\n';
+  std::cerr << bulkhead::control::error_prefix() << "bulkheadd: " << message << '\n';
   return code;
 }
 
@@ -40,12 +38,11 @@ int main(int argc, char** argv) {
     bulkhead::config::Config config = bulkhead::config::load(file);
     if (check_only) return kDone;
     if (!socket.empty()) config.socket = socket;
-    if (::geteuid() != 0) {
-      return fail(kFailed, "needs root, to attach devices and BPF programs; start it as root");
+    if (const std::string missing = bulkhead::missing_capabilities(); !missing.empty()) {
+      return fail(kFailed, "lacks the capabilities " + missing + "; start it as root");
     }
-    spdlog::set_default_logger(spdlog::stderr_logger_mt("bulkheadd"));
-    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
-    spdlog::set_level(spdlog::level::from_str(config.log));
+    bulkhead::control::start_log(config.log);
+    bulkhead::forbid_new_privileges();
     bulkhead::control::run_daemon(config);
   } catch (const bulkhead::config::ConfigError& error) {
     return fail(kUsage, error.what());

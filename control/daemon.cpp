@@ -13,6 +13,7 @@
 
 #include "backends/error.hpp"
 #include "backends/link.hpp"
+#include "backends/privileges.hpp"
 #include "control/bridge.hpp"
 #include "control/explanation.hpp"
 #include "control/methods.hpp"
@@ -40,6 +41,7 @@ class Daemon {
   void follow_worker();
   void follow_signals();
   void tick();
+  void feed_watchdog();
   void handle_events();
   void log_drop(const Event& event);
 
@@ -53,6 +55,7 @@ class Daemon {
   asio::posix::stream_descriptor worker_;
   asio::signal_set signals_;
   asio::steady_timer timer_;
+  Clock::time_point watchdog_fed_;
   std::map<std::pair<PortIndex, DropReason>, Clock::time_point> drop_logged_;
 };
 
@@ -83,6 +86,7 @@ void Daemon::run() {
   bridge_.refresh();  // what changed before the first notice
   spdlog::info("ready: {} ports, control socket {}", bridge_.config().ports.size(),
                bridge_.config().socket);
+  confine_control();
   sd_notify(0, "READY=1");
   context_.run();
   sd_notify(0, "STOPPING=1");
@@ -164,10 +168,23 @@ void Daemon::follow_worker() {
 void Daemon::tick() {
   handle_events();  // those that came while a command was waited for
   bridge_.tick();
+  feed_watchdog();
   timer_.expires_after(kTick);
   timer_.async_wait([this](boost::system::error_code error) {
     if (!error) tick();
   });
+}
+
+// systemd restarts a daemon whose control thread or worker does not get on.
+void Daemon::feed_watchdog() {
+  std::uint64_t limit_us = 0;
+  if (sd_watchdog_enabled(0, &limit_us) <= 0) return;
+  const auto now = Clock::now();
+  if (now - watchdog_fed_ < std::chrono::microseconds(limit_us / 3)) return;
+  watchdog_fed_ = now;
+  Ping ping;
+  bridge_.engine().call(ping);  // throws if the worker does not answer
+  sd_notify(0, "WATCHDOG=1");
 }
 
 void Daemon::handle_events() {

@@ -6,6 +6,7 @@ Frames go over real devices; what is captured is read back with scapy's reader.
 """
 
 import json
+import os
 import re
 import signal
 import socket
@@ -374,6 +375,59 @@ def test_metrics_agree_with_stats(lab, wires):
     assert stats["dark"]["ingress"]["shadow"], "the shadow counters were not put to the test"
 
 
+@pytest.fixture(scope="session")
+def promtool():
+    """Prometheus' own tool, out of its Debian package, which is 19 MB and is not installed."""
+    path = BUILD / "promtool"
+    if not path.exists():
+        script = """cd "$(mktemp -d)" && apt-get -qq download prometheus &&
+            dpkg-deb --fsys-tarfile prometheus_*.deb | tar x ./usr/bin/promtool &&
+            mv usr/bin/promtool "$1" && rm -r "$PWD" """
+        result = subprocess.run(["bash", "-c", script, "bash", path], capture_output=True,
+                                text=True, timeout=80)
+        if result.returncode != 0 and os.environ.get("BULKHEAD_ALLOW_SKIP") == "1":
+            pytest.skip("promtool is not to be had")
+        assert result.returncode == 0, result.stderr
+    return path
+
+
+def read_openmetrics(promtool, text, directory):
+    """promtool's run with the text, which it wants with timestamps: as blocks of a database."""
+    stamped = re.sub(r"^([^#].*)$", r"\1 1700000000", text, flags=re.MULTILINE)
+    (directory / "metrics").write_text(stamped)
+    return subprocess.run([promtool, "tsdb", "create-blocks-from", "openmetrics",
+                           directory / "metrics", directory / "database"], capture_output=True,
+                          text=True, timeout=20)
+
+
+def test_metrics_by_prometheus(lab, promtool, tmp_path):
+    """Prometheus' OpenMetrics parser reads every sample, each as a series of its own."""
+    text = lab.bh("metrics")
+    result = read_openmetrics(promtool, text, tmp_path)
+    assert result.returncode == 0, result.stderr
+    heading, row = result.stdout.splitlines()
+    columns = re.split(r"  +", heading.strip())
+    told = dict(zip(columns, re.split(r"  +", row.strip())))
+    count = str(len(samples(text)))
+    assert told["NUM SAMPLES"] == told["NUM SERIES"] == count, result.stdout
+    broken = read_openmetrics(promtool, text.replace("# EOF\n", ""), tmp_path)
+    assert broken.returncode != 0
+
+
+def test_metrics_lint(lab, promtool):
+    """`promtool check metrics` finds nothing to better in names and help. It reads the older text
+    format only, where types are on the samples' names and there is neither info nor stateset."""
+    text = re.sub(r"^# UNIT .*\n", "", lab.bh("metrics"), flags=re.MULTILINE)
+    for kind, suffix, older in (("counter", "_total", "counter"), ("info", "_info", "gauge"),
+                                ("stateset", "", "gauge")):
+        for name in re.findall(rf"^# TYPE (\S+) {kind}$", text, flags=re.MULTILINE):
+            text = text.replace(f"# TYPE {name} {kind}\n", f"# TYPE {name}{suffix} {older}\n")
+            text = text.replace(f"# HELP {name} ", f"# HELP {name}{suffix} ")
+    result = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True,
+                            text=True, timeout=20)
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+
+
 def port_state(lab, name):
     return lab.port(name)["state"]
 
@@ -515,6 +569,41 @@ def test_drop_log():
 
 
 # --- shadow mode and shapes -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_journal", [True, False])
+def test_log_to_the_journal(is_journal):
+    """Where stderr is the journal's stream, lines begin with their priority, and have no time."""
+    with Lab() as lab:
+        lab.write_config()
+        reader, writer = socket.socketpair()
+        info = os.fstat(writer.fileno())
+        stream = f"{info.st_dev}:{info.st_ino + (0 if is_journal else 1)}"
+        argv = [BUILD / "bulkheadd", "--config", lab.config_path]
+        daemon = lab.spawn(argv, lab.host.path, stderr=writer,
+                           env=os.environ | {"JOURNAL_STREAM": stream})
+        wait_until(lab.socket_path.exists, what="the daemon runs")
+        lab.bh("port", "add", "dark", "--device", "none", "--mac", "any", "--ip", "any",
+               "--enforce=false")
+        lab.config_path.write_text("[nonsense]\n")
+        daemon.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        daemon.terminate()
+        daemon.wait(10)
+        second = lab.spawn(argv, lab.host.path, stderr=writer,
+                           env=os.environ | {"JOURNAL_STREAM": stream})
+        assert second.wait(10) == 2
+        writer.close()
+        with reader, reader.makefile() as lines:
+            log = lines.read().splitlines()
+        if is_journal:
+            assert any(line.startswith("<6>ready: ") for line in log), log
+            assert any(line.startswith("<4>port dark: shadow mode") for line in log), log
+            assert any(line.startswith("<3>reload: ") for line in log), log
+            assert log[-1].startswith("<3>bulkheadd: ") and "nonsense" in log[-1], log
+        else:
+            assert log and not any(line.startswith("<") for line in log), log
+            assert any(" warning port dark: shadow mode" in line for line in log), log
 
 
 def test_shadow_mode(lab, wires):
