@@ -68,8 +68,8 @@ class LargeWorkerTest : public WorkerTest {
 TEST_F(WorkerTest, SwapsTheSnapshotAndGivesTheOldOneBack) {
   EXPECT_EQ(bridge_.send("a", frame('b', 'a')), (Outcome{"unicast", "", {"b"}, {}}));
   bridge_.config.ports.at("a").isolated = bridge_.config.ports.at("b").isolated = true;
-  const auto next = control::compile(bridge_.config, bridge_.sites, bridge_.segments,
-                                     bridge_.fdb->hash_key());
+  const auto next =
+      control::compile(bridge_.config, bridge_.sites, bridge_.segments, bridge_.fdb->hash_key());
   SwapSnapshot command(next.get());
   EXPECT_EQ(run(command), 1);
   EXPECT_EQ(command.snapshot, bridge_.snapshot.get());
