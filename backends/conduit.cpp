@@ -6,8 +6,8 @@
 
 namespace bulkhead {
 
-Conduit::Conduit(Umem& umem, ReceiveSocket& socket, bulkhead_slot* slots)
-    : umem_(umem), socket_(socket), slots_(slots) {
+Conduit::Conduit(BufferPool& pool, ReceiveSocket& socket, bulkhead_slot* slots)
+    : pool_(pool), socket_(socket), slots_(slots) {
   unsent_.reserve(kPortsMax);
 }
 
@@ -19,7 +19,7 @@ std::size_t Conduit::receive(std::span<Frame> batch) {
   for (std::size_t i = 0; i < received; ++i) {
     const PortIndex port = take_prefix(*buffers[i]);
     if (port == kNoPort || ports_[port].socket == nullptr) {
-      umem_.pool().release(buffers[i]);  // the port has gone meanwhile
+      pool_.release(buffers[i]);  // the port has gone meanwhile
       continue;
     }
     ++ports_[port].received;

@@ -55,7 +55,7 @@ class ConduitDevice {
 class Conduit : public Backend {
  public:
   /// `slots`: the ports' places, by port index, shared with their tc programs.
-  Conduit(Umem& umem, ReceiveSocket& socket, bulkhead_slot* slots);
+  Conduit(BufferPool& pool, ReceiveSocket& socket, bulkhead_slot* slots);
 
   std::size_t receive(std::span<Frame> batch) override;
   std::size_t send(PortIndex port, std::span<const Frame> frames) override;
@@ -75,7 +75,7 @@ class Conduit : public Backend {
   static PortIndex take_prefix(Buffer& buffer);
   void publish(std::span<const Frame> batch);
 
-  Umem& umem_;
+  BufferPool& pool_;
   ReceiveSocket& socket_;
   bulkhead_slot* slots_;
   std::array<Port, kPortsMax> ports_{};

@@ -205,10 +205,9 @@ std::vector<std::string> clsact_filters(int ifindex, const Hook& hook) {
 
 }  // namespace
 
-Guard::Guard(int conduit_ifindex) {
+Guard::Guard(int any_ifindex) {
   programs_ = port_bpf__open();
   if (programs_ == nullptr) throw BackendError::from_errno("cannot open the ports' programs");
-  programs_->rodata->conduit_ifindex = static_cast<std::uint32_t>(conduit_ifindex);
   const int error = port_bpf__load(programs_);
   if (error != 0) {
     port_bpf__destroy(programs_);
@@ -223,7 +222,7 @@ Guard::Guard(int conduit_ifindex) {
   slots_ = {static_cast<bulkhead_slot*>(memory), kPortsMax};
   // A kernel without tcx does not know the attach type.
   bpf_attr attr{};
-  attr.query.target_fd = static_cast<std::uint32_t>(conduit_ifindex);
+  attr.query.target_fd = static_cast<std::uint32_t>(any_ifindex);
   attr.query.attach_type = kHooks[0].tcx_type;
   has_tcx_ = ::syscall(SYS_bpf, BPF_PROG_QUERY, &attr, sizeof attr) == 0 && have_bpffs();
 }
@@ -290,7 +289,8 @@ void Guard::release(int ifindex) {
   bpf_tc_hook_destroy(&both);  // foreign filters were refused: all in it is ours
 }
 
-void Guard::open(int ifindex, PortIndex port) {
+void Guard::open(int ifindex, PortIndex port, int conduit_ifindex) {
+  slots_[port].conduit = static_cast<std::uint64_t>(conduit_ifindex);
   slots_[port].window = kWindowFrames;
   if (!set_vlan(ifindex, port + 1u)) {
     throw BackendError::from_errno("cannot open " + device_text(ifindex));

@@ -33,7 +33,8 @@ class Guard {
   static constexpr std::uint64_t kFloodWindowFrames = 128;
 
   /// Loads the programs, closed for every device. Throws BackendError.
-  explicit Guard(int conduit_ifindex);
+  /// `any_ifindex`: a device to ask what the kernel can.
+  explicit Guard(int any_ifindex);
   ~Guard();
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
@@ -51,8 +52,8 @@ class Guard {
   /// Takes them off: the device is the host's again.
   static void release(int ifindex);
 
-  /// Frames of the device go to the conduit as `port`'s, up to the window.
-  void open(int ifindex, PortIndex port);
+  /// Frames of the device go to that conduit as `port`'s, up to the window.
+  void open(int ifindex, PortIndex port, int conduit_ifindex);
   /// They are dropped from now on. Forgets a device that has vanished, too.
   void close(int ifindex, PortIndex port);
 

@@ -5,7 +5,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <bit>
 #include <ctime>
+#include <string>
 
 #include "backends/error.hpp"
 #include "backends/privileges.hpp"
@@ -19,18 +21,42 @@ std::int64_t monotonic_us() {
   return std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
 }
 
+}  // namespace
+
 int make_eventfd() {
   const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (fd < 0) throw BackendError::from_errno("eventfd");
   return fd;
 }
 
-void signal(int fd) {
+void signal_eventfd(int fd) {
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = ::write(fd, &one, sizeof one);
 }
 
-}  // namespace
+void clear_eventfd(int fd) {
+  std::uint64_t count;
+  [[maybe_unused]] const ssize_t got = ::read(fd, &count, sizeof count);
+}
+
+Bell::Bell() : fd_(make_eventfd()) {}
+
+Bell::~Bell() { ::close(fd_); }
+
+void Bell::ring() const { signal_eventfd(fd_); }
+
+// The fence of one side and that of the other: one of them sees what the other has written.
+void Bell::ring_if_asleep() const {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (asleep_.load(std::memory_order_relaxed)) ring();
+}
+
+void Bell::fall_asleep() {
+  asleep_.store(true, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+void Bell::wake_up() { asleep_.store(false, std::memory_order_relaxed); }
 
 std::uint32_t monotonic_ms() { return static_cast<std::uint32_t>(monotonic_us() / 1000); }
 
@@ -39,12 +65,12 @@ PollLoop::PollLoop(Worker& worker, Mailbox& mailbox, const std::vector<int>& fra
     : worker_(worker),
       mailbox_(mailbox),
       options_(options),
-      wake_fd_(make_eventfd()),
-      events_fd_(make_eventfd()) {
-  fds_.push_back({wake_fd_, POLLIN, 0});
+      bell_(*options.bells[options.number]) {
+  fds_.push_back({bell_.fd(), POLLIN, 0});
   for (const int fd : frame_fds) fds_.push_back({fd, POLLIN, 0});
   thread_ = std::thread([this] { start(); });
-  ::pthread_setname_np(thread_.native_handle(), "bulkhead/0");
+  ::pthread_setname_np(thread_.native_handle(),
+                       ("bulkhead/" + std::to_string(options_.number)).c_str());
   try {
     confined_.get_future().get();
   } catch (...) {
@@ -61,7 +87,9 @@ PollLoop::PollLoop(Worker& worker, Mailbox& mailbox, const std::vector<int>& fra
       wake();
       thread_.join();
       throw BackendError::from_errno(
-          "cannot pin the worker to cpu " + std::to_string(*options_.cpu), error);
+          "cannot pin worker " + std::to_string(options_.number) + " to cpu " +
+              std::to_string(*options_.cpu),
+          error);
     }
   }
 }
@@ -70,11 +98,9 @@ PollLoop::~PollLoop() {
   stop_ = true;
   wake();
   thread_.join();
-  ::close(wake_fd_);
-  ::close(events_fd_);
 }
 
-void PollLoop::wake() { signal(wake_fd_); }
+void PollLoop::wake() { bell_.ring(); }
 
 // Nothing is taken from a guest before that.
 void PollLoop::start() {
@@ -94,6 +120,7 @@ void PollLoop::run() {
     const std::int64_t now_us = monotonic_us();
     const Worker::Round round = worker_.round(static_cast<std::uint32_t>(now_us / 1000));
     tell_control(now_us);
+    tell_workers(round.told);
     if (round.busy) {
       busy_us = now_us;
     } else if (!options_.busy && now_us - busy_us >= kIdleMicroseconds) {
@@ -107,19 +134,26 @@ void PollLoop::run() {
 void PollLoop::tell_control(std::int64_t now_us) {
   constexpr std::int64_t kEveryMicroseconds = 1000;
   if (now_us - told_us_ < kEveryMicroseconds || mailbox_.events.read_available() == 0) return;
-  signal(events_fd_);
+  signal_eventfd(options_.events_fd);
   told_us_ = now_us;
 }
 
-void PollLoop::sleep(bool waiting) {
-  if (mailbox_.events.read_available() != 0) signal(events_fd_);
-  // While something waits for the kernel or a clock, look again soon; ageing has time.
-  const int timeout_ms = waiting ? 1 : 250;
-  ::poll(fds_.data(), fds_.size(), timeout_ms);
-  if ((fds_.front().revents & POLLIN) != 0) {
-    std::uint64_t count;
-    [[maybe_unused]] const ssize_t got = ::read(wake_fd_, &count, sizeof count);
+void PollLoop::tell_workers(std::uint32_t told) {
+  for (; told != 0; told &= told - 1) {
+    options_.bells[static_cast<std::size_t>(std::countr_zero(told))]->ring_if_asleep();
   }
+}
+
+void PollLoop::sleep(bool waiting) {
+  if (mailbox_.events.read_available() != 0) signal_eventfd(options_.events_fd);
+  bell_.fall_asleep();
+  if (!worker_.crossings().has_arrivals()) {
+    // While something waits for the kernel or a clock, look again soon; ageing has time.
+    const int timeout_ms = waiting ? 1 : 250;
+    ::poll(fds_.data(), fds_.size(), timeout_ms);
+    if ((fds_.front().revents & POLLIN) != 0) clear_eventfd(bell_.fd());
+  }
+  bell_.wake_up();
 }
 
 }  // namespace bulkhead

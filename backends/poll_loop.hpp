@@ -2,7 +2,7 @@
 //
 // Adaptive: after kIdleMicroseconds with nothing to do it sleeps until a frame, a command or the
 // next slice of ageing; the first frame after a pause waits in the ring meanwhile. Busy: it never
-// sleeps.
+// sleeps. A worker that hands something to another one rings its bell if that one sleeps.
 #pragma once
 
 #include <poll.h>
@@ -10,13 +10,39 @@
 #include <atomic>
 #include <cstdint>
 #include <future>
+#include <memory>
 #include <optional>
+#include <span>
 #include <thread>
 #include <vector>
 
 #include "dataplane/worker.hpp"
 
 namespace bulkhead {
+
+/// Wakes a worker that sleeps. Any thread.
+class Bell {
+ public:
+  /// Throws BackendError.
+  Bell();
+  ~Bell();
+  Bell(const Bell&) = delete;
+  Bell& operator=(const Bell&) = delete;
+
+  void ring() const;
+  /// After handing over what the sleeper must not miss.
+  void ring_if_asleep() const;
+
+  /// The sleeper: between the two, everybody rings; what came before must be looked for after
+  /// fall_asleep().
+  void fall_asleep();
+  void wake_up();
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  int fd_;
+  std::atomic<bool> asleep_ = false;
+};
 
 class PollLoop {
  public:
@@ -25,6 +51,9 @@ class PollLoop {
   struct Options {
     bool busy = false;
     std::optional<std::uint32_t> cpu;
+    std::uint8_t number = 0;           // of the worker, in the name of its thread
+    std::span<const std::unique_ptr<Bell>> bells;  // by worker
+    int events_fd = -1;                // an eventfd: control is told there that it has events
   };
 
   /// `frame_fds` become readable when frames wait. Throws BackendError.
@@ -36,26 +65,29 @@ class PollLoop {
 
   /// Control pushed a command: wakes the thread if it sleeps.
   void wake();
-  /// Readable when the worker has events for control.
-  [[nodiscard]] int event_fd() const { return events_fd_; }
 
  private:
   void start();
   void run();
   void sleep(bool waiting);
   void tell_control(std::int64_t now_us);
+  void tell_workers(std::uint32_t told);
 
   Worker& worker_;
   Mailbox& mailbox_;
-  std::vector<pollfd> fds_;  // the wake-up first, then the backends'
   Options options_;
-  int wake_fd_ = -1;
-  int events_fd_ = -1;
+  Bell& bell_;
+  std::vector<pollfd> fds_;  // the bell first, then the backends'
   std::int64_t told_us_ = 0;
   std::atomic<bool> stop_ = false;
   std::promise<void> confined_;
   std::thread thread_;
 };
+
+/// An eventfd that never blocks. Throws BackendError.
+[[nodiscard]] int make_eventfd();
+void signal_eventfd(int fd);
+void clear_eventfd(int fd);
 
 /// Milliseconds of the monotonic clock, as the worker counts them.
 [[nodiscard]] std::uint32_t monotonic_ms();

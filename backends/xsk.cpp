@@ -23,10 +23,12 @@ xsk_socket_config socket_config(std::uint32_t entries) {
 
 }  // namespace
 
-ReceiveSocket::ReceiveSocket(Umem& umem, const std::string& device) : umem_(umem) {
+ReceiveSocket::ReceiveSocket(Umem& umem, std::uint32_t worker, const std::string& device)
+    : umem_(umem), pool_(umem.pool(worker)) {
   const xsk_socket_config config = socket_config(kEntries);
   const int error =
-      xsk_socket__create(&socket_, device.c_str(), 0, umem.handle(), &rx_, nullptr, &config);
+      xsk_socket__create_shared(&socket_, device.c_str(), 0, umem.handle(), &rx_, nullptr, &fill_,
+                                &completion_, &config);
   if (error != 0) throw BackendError::from_errno("cannot receive from " + device, error);
   refill();
 }
@@ -40,7 +42,7 @@ std::size_t ReceiveSocket::receive(std::span<Buffer*> batch) {
   for (std::uint32_t i = 0; i < count; ++i) {
     const xdp_desc* descriptor = xsk_ring_cons__rx_desc(&rx_, index + i);
     Buffer& buffer = umem_.buffer_at(descriptor->addr);
-    buffer.data = umem_.pool().memory().data() + descriptor->addr;
+    buffer.data = umem_.bytes_at(descriptor->addr);
     buffer.length = descriptor->len;
     __builtin_prefetch(buffer.data);
     batch[i] = &buffer;
@@ -51,21 +53,20 @@ std::size_t ReceiveSocket::receive(std::span<Buffer*> batch) {
 }
 
 void ReceiveSocket::refill() {
-  BufferPool& pool = umem_.pool();
-  xsk_ring_prod& fill = umem_.fill_ring();
   const std::uint32_t room =
-      std::min(xsk_prod_nb_free(&fill, Umem::kFillEntries), pool.free_count());
+      std::min(xsk_prod_nb_free(&fill_, Umem::kFillEntries), pool_.free_count());
   std::uint32_t index = 0;
-  if (room == 0 || xsk_ring_prod__reserve(&fill, room, &index) != room) return;
+  if (room == 0 || xsk_ring_prod__reserve(&fill_, room, &index) != room) return;
   for (std::uint32_t i = 0; i < room; ++i) {
-    *xsk_ring_prod__fill_addr(&fill, index + i) =
-        std::uint64_t{pool.take()->chunk} * Umem::kChunkBytes;
+    const Buffer* buffer = pool_.take();
+    *xsk_ring_prod__fill_addr(&fill_, index + i) =
+        std::uint64_t{Umem::number_of(*buffer)} * Umem::kChunkBytes;
   }
-  xsk_ring_prod__submit(&fill, room);
+  xsk_ring_prod__submit(&fill_, room);
 }
 
-TransmitSocket::TransmitSocket(Umem& umem, const std::string& device)
-    : umem_(umem), held_(Umem::kChunks / 64) {
+TransmitSocket::TransmitSocket(Umem& umem, std::uint32_t worker, const std::string& device)
+    : umem_(umem), pool_(umem.pool(worker)), held_(umem.chunk_count() / 64) {
   const xsk_socket_config config = socket_config(kEntries);
   const int error = xsk_socket__create_shared(&socket_, device.c_str(), 0, umem.handle(), nullptr,
                                               &tx_, &fill_, &completion_, &config);
@@ -79,7 +80,7 @@ TransmitSocket::~TransmitSocket() { xsk_socket__delete(socket_); }
 
 std::size_t TransmitSocket::send(std::span<const Frame> frames) {
   reap();
-  const std::uint32_t share = std::min(kEntries, umem_.pool().free_count() / kFreeShare + 1);
+  const std::uint32_t share = std::min(kEntries, pool_.free_count() / kFreeShare + 1);
   const std::uint32_t room = share > outstanding_ ? share - outstanding_ : 0;
   const auto count = std::min(static_cast<std::uint32_t>(frames.size()), room);
   std::uint32_t index = 0;
@@ -90,7 +91,8 @@ std::size_t TransmitSocket::send(std::span<const Frame> frames) {
     descriptor->addr = umem_.address_of(buffer);
     descriptor->len = buffer.length;
     descriptor->options = 0;
-    held_[buffer.chunk / 64] |= std::uint64_t{1} << (buffer.chunk % 64);
+    const std::uint32_t number = Umem::number_of(buffer);
+    held_[number / 64] |= std::uint64_t{1} << (number % 64);
   }
   xsk_ring_prod__submit(&tx_, count);
   outstanding_ += count;
@@ -112,8 +114,9 @@ void TransmitSocket::reap() {
   if (count == 0) return;
   for (std::uint32_t i = 0; i < count; ++i) {
     Buffer& buffer = umem_.buffer_at(*xsk_ring_cons__comp_addr(&completion_, index + i));
-    held_[buffer.chunk / 64] &= ~(std::uint64_t{1} << (buffer.chunk % 64));
-    umem_.pool().release(&buffer);
+    const std::uint32_t number = Umem::number_of(buffer);
+    held_[number / 64] &= ~(std::uint64_t{1} << (number % 64));
+    pool_.release(&buffer);
   }
   xsk_ring_cons__release(&completion_, count);
   outstanding_ -= count;
@@ -124,7 +127,7 @@ void TransmitSocket::abandon() {
   for (std::uint32_t word = 0; word < held_.size(); ++word) {
     for (std::uint64_t bits = std::exchange(held_[word], 0); bits != 0; bits &= bits - 1) {
       const auto bit = static_cast<std::uint32_t>(std::countr_zero(bits));
-      umem_.pool().release(&umem_.pool().at(word * 64 + bit));
+      pool_.release(&umem_.buffer_numbered(word * 64 + bit));
     }
   }
   outstanding_ = 0;

@@ -26,8 +26,8 @@ class ReceiveSocket {
  public:
   static constexpr std::uint32_t kEntries = 4096;
 
-  /// Throws BackendError. Enter it into the program's XSKMAP by its fd.
-  ReceiveSocket(Umem& umem, const std::string& device);
+  /// Into buffers of `worker`. Throws BackendError. Enter it into the program's XSKMAP by its fd.
+  ReceiveSocket(Umem& umem, std::uint32_t worker, const std::string& device);
   ~ReceiveSocket();
   ReceiveSocket(const ReceiveSocket&) = delete;
   ReceiveSocket& operator=(const ReceiveSocket&) = delete;
@@ -40,8 +40,11 @@ class ReceiveSocket {
 
  private:
   Umem& umem_;
+  BufferPool& pool_;
   xsk_socket* socket_ = nullptr;
   xsk_ring_cons rx_{};
+  xsk_ring_prod fill_{};
+  xsk_ring_cons completion_{};  // the kernel wants one; nothing is sent
 };
 
 /// Sends by queue 0 of one device, without any program on it.
@@ -53,8 +56,8 @@ class TransmitSocket : public Attachment {
   static constexpr std::uint32_t kEntries = 512;
   static constexpr std::uint32_t kFreeShare = 8;
 
-  /// Throws BackendError; the device must be up.
-  TransmitSocket(Umem& umem, const std::string& device);
+  /// For `worker`. Throws BackendError; the device must be up.
+  TransmitSocket(Umem& umem, std::uint32_t worker, const std::string& device);
   ~TransmitSocket() override;
 
   /// Takes the first n frames; the rest is beyond the port's share.
@@ -70,12 +73,13 @@ class TransmitSocket : public Attachment {
   [[nodiscard]] std::uint32_t unsent() const { return tx_.cached_prod - *tx_.consumer; }
 
   Umem& umem_;
+  BufferPool& pool_;
   xsk_socket* socket_ = nullptr;
   xsk_ring_prod tx_{};
   xsk_ring_prod fill_{};  // the kernel wants one; nothing is received
   xsk_ring_cons completion_{};
   std::uint32_t outstanding_ = 0;
-  std::vector<std::uint64_t> held_;  // a bit a chunk: sent, not completed
+  std::vector<std::uint64_t> held_;  // a bit a chunk of any pool: sent, not completed
 };
 
 }  // namespace bulkhead

@@ -186,6 +186,25 @@ class StaticRules {
   std::size_t count_ = 0;
 };
 
+/// What is wrong with the port's worker. `claimants`: by segment, a port before that claims
+/// link-local addresses and says a worker; who claims first is one worker's to say.
+std::string worker_fault_of(const Config& config, const Port& port,
+                            std::map<std::string, const Port*>& claimants) {
+  if (!port.worker) return {};
+  const std::string said = "worker = " + std::to_string(*port.worker);
+  if (*port.worker >= config.workers) {
+    return said + ", and there " +
+           (config.workers == 1 ? "is only worker 0; raise `workers` or remove it"
+                                : "are workers 0 to " + std::to_string(config.workers - 1) +
+                                      "; choose one of them or raise `workers`");
+  }
+  if (port.link_local != LinkLocal::any) return {};
+  const Port* other = claimants.try_emplace(port.segment, &port).first->second;
+  if (other->worker == port.worker) return {};
+  return said + ", and port " + other->name + " has " + std::to_string(*other->worker) +
+         ": ports of one segment with link_local = \"any\" share a worker; say the same for both";
+}
+
 void check_segments(const Config& config) {
   std::size_t count = 0;
   for (const auto& [name, segment] : config.segments) {
@@ -229,10 +248,12 @@ void add_missing_segments(Config& config) {
 void check(const Config& config) {
   check_segments(config);
   Owners owners;
+  std::map<std::string, const Port*> claimants;
   std::size_t count = 0;
   for (const Port* port : in_order_of_arrival(config)) {
     std::string fault = fault_of(*port);
     if (fault.empty()) fault = clash_of(*port, owners);
+    if (fault.empty()) fault = worker_fault_of(config, *port, claimants);
     if (++count > kPortsMax) {
       fault = "one port too many; at most " + std::to_string(kPortsMax) + " are allowed";
     }

@@ -34,6 +34,7 @@ inline constexpr std::uint32_t kRateMax = 10'000'000;  // of `limit`, frames a s
 inline constexpr std::size_t kNameLengthMax = 32;
 inline constexpr std::size_t kDeviceNameLengthMax = 15;  // IFNAMSIZ - 1
 inline constexpr std::size_t kFileLengthMax = 16 << 20;  // bytes
+inline constexpr std::uint32_t kWorkersMax = 16;
 inline constexpr std::uint32_t kMacLimitMax = 1'048'576;
 inline constexpr std::chrono::seconds kAgeingMin{1};
 inline constexpr std::chrono::seconds kAgeingMax{24 * 3600};
@@ -128,6 +129,7 @@ struct Port {
   bool take_over = false;
   std::optional<bool> unknown;           // default: trusted
   std::optional<std::uint32_t> mac_max;  // default: 16; trusted: the segment's limit
+  std::optional<std::uint32_t> worker;   // default: where there is the least to do
   Position position;                     // of the table's header
 
   /// Ports that learn have no MAC list of their own: mac = "any", or trusted without `mac`.

@@ -137,10 +137,7 @@ bool set_state(Config& config, const OptionValue& value) {
 }
 
 bool set_workers(Config& config, const OptionValue& value) {
-  if (value.integer > 1) {
-    throw Refusal{"workers = " + std::to_string(value.integer) + " is not supported yet; use 1"};
-  }
-  return set_number(config.workers, value, 1);
+  return set_number(config.workers, value, kWorkersMax);
 }
 
 Said get_workers(const Config& config) {
@@ -569,6 +566,16 @@ bool set_mac_max(Port& port, const OptionValue& value) {
   return set_number(port.mac_max.emplace(), value, kMacMaxMax);
 }
 
+bool set_worker(Port& port, const OptionValue& value) {
+  port.worker = static_cast<std::uint32_t>(value.integer);
+  return value.integer >= 0 && value.integer < kWorkersMax;
+}
+
+Said get_worker(const Port& port) {
+  if (!port.worker) return {};
+  return number_said(*port.worker);
+}
+
 Said get_mac_max(const Port& port) {
   if (!port.mac_max) return {};
   return number_said(*port.mac_max);
@@ -615,7 +622,7 @@ const std::vector<Key<Config>>& bulkhead_keys() {
        get_word<Config, &Config::socket>},
       {"state", Kind::string, "a path of 1 to 4000 bytes", set_state,
        get_word<Config, &Config::state>},
-      {"workers", Kind::integer, "1", set_workers, get_workers},
+      {"workers", Kind::integer, "1 to " + std::to_string(kWorkersMax), set_workers, get_workers},
       {"cpus", Kind::integer_list, "a list of CPUs from 0 to 1023, at most one a worker", set_cpus,
        get_cpus},
       {"poll", Kind::string, "\"adaptive\" or \"busy\"", set_poll, get_poll},
@@ -664,6 +671,7 @@ const std::vector<Key<Port>>& port_keys() {
       {"limit", Kind::table, "rates by kind, such as { broadcast = 500, arp_nd = \"none\" }",
        set_limit, get_limit},
       {"mac_max", Kind::integer, "1 to " + std::to_string(kMacMaxMax), set_mac_max, get_mac_max},
+      {"worker", Kind::integer, "0 to " + std::to_string(kWorkersMax - 1), set_worker, get_worker},
       {"trusted", Kind::boolean, flag, set_flag<&Port::trusted>, get_flag<&Port::trusted>},
       {"isolated", Kind::boolean, flag, set_flag<&Port::isolated>, get_flag<&Port::isolated>},
       {"enforce", Kind::boolean, flag, set_flag<&Port::enforce>, get_flag<&Port::enforce>},

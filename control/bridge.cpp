@@ -20,11 +20,8 @@ std::size_t learned_max(const config::Config& config) {
   return std::max(sum, kFdbEntriesMin);
 }
 
-PollLoop::Options loop_options(const config::Config& config) {
-  PollLoop::Options options;
-  options.busy = config.poll == config::Poll::busy;
-  if (!config.cpus.empty()) options.cpu = config.cpus.front();
-  return options;
+Engine::Options engine_options(const config::Config& config) {
+  return {config.workers, config.cpus, config.poll == config::Poll::busy};
 }
 
 std::map<std::string, SegmentIndex> first_numbers(const config::Config& config) {
@@ -70,8 +67,8 @@ Bridge::Bridge(config::Config config, Leftovers leftovers, PortListener listener
       listener_(std::move(listener)),
       segments_(first_numbers(config)),
       index_used_(kPortsMax) {
-  engine_ = std::make_unique<Engine>(compile(config_, {}, segments_, key_), key_,
-                                     learned_max(config), loop_options(config));
+  engine_ = std::make_unique<Engine>(*compile(config_, {}, segments_, key_), key_,
+                                     learned_max(config), engine_options(config));
   if (!engine_->guard().has_tcx()) {
     spdlog::warn("no tcx with pins here: a tcx program put on a port later can pass by the guard");
   }
@@ -168,9 +165,10 @@ void Bridge::take_device(const config::Port& port, Attached& attached, const Lin
 }
 
 void Bridge::plug(Attached& attached) {
-  attached.socket = std::make_unique<TransmitSocket>(engine_->umem(), attached.link.name);
+  attached.socket =
+      std::make_unique<TransmitSocket>(engine_->umem(), attached.worker, attached.link.name);
   Plug command(Engine::kConduitBackend, attached.index, attached.socket.get());
-  engine_->call(command);
+  engine_->call(attached.worker, command);
   attached.state = PortState::up;
 }
 
@@ -178,7 +176,7 @@ void Bridge::plug(Attached& attached) {
 void Bridge::unplug(Attached& attached) {
   if (attached.socket == nullptr) return;
   Unplug command(Engine::kConduitBackend, attached.index);
-  engine_->call(command);
+  engine_->call(attached.worker, command);
   attached.socket.reset();
   bulkhead_slot& slot = engine_->guard().slots()[attached.index];
   slot.lost = slot.passed - slot.received;  // whatever was on its way does not arrive any more
@@ -195,11 +193,51 @@ void Bridge::let_device_go(Attached& attached, bool release) {
   attached.state = PortState::waiting;
 }
 
+// In turn, so that a place rests before it is another port's.
 PortIndex Bridge::new_index() {
-  const auto free = std::ranges::find(index_used_, false);
-  if (free == index_used_.end()) throw BackendError("too many ports: all places are in use");
-  *free = true;
-  return static_cast<PortIndex>(free - index_used_.begin());
+  for (std::size_t tries = 0; tries < kPortsMax; ++tries) {
+    index_last_ = (index_last_ + 1) % kPortsMax;
+    if (index_used_[index_last_]) continue;
+    index_used_[index_last_] = true;
+    return static_cast<PortIndex>(index_last_);
+  }
+  throw BackendError("too many ports: all places are in use");
+}
+
+// Who claims an address first is for one worker to say: where a port says, or where one is already.
+std::map<std::string, std::uint8_t> Bridge::claim_workers(const config::Config& next) const {
+  std::map<std::string, std::uint8_t> workers;
+  for (const auto& [name, port] : next.ports) {
+    if (port.link_local != config::LinkLocal::any) continue;
+    const auto attached = attached_.find(name);
+    if (port.worker) {
+      workers[port.segment] = static_cast<std::uint8_t>(*port.worker);
+    } else if (attached != attached_.end() && same_place(config_.ports.at(name), port)) {
+      workers.try_emplace(port.segment, attached->second.worker);
+    }
+  }
+  return workers;
+}
+
+// By the worker's part of all ports and of all frames that come in lately.
+std::uint8_t Bridge::idlest_worker(const std::map<std::string, Attached>& fresh) const {
+  struct Load {
+    double ports = 0, frames = 0;
+  };
+  std::vector<Load> loads(engine_->worker_count());
+  Load all{1, 1};  // never nothing
+  for (const auto* ports : {&attached_, &fresh}) {
+    for (const auto& [name, attached] : *ports) {
+      for (Load* load : {&loads[attached.worker], &all}) {
+        load->ports += 1;
+        load->frames += attached.frames_per_tick;
+      }
+    }
+  }
+  const auto idlest = std::ranges::min_element(loads, {}, [&](const Load& load) {
+    return load.ports / all.ports + load.frames / all.frames;
+  });
+  return static_cast<std::uint8_t>(idlest - loads.begin());
 }
 
 void Bridge::number_segments(const config::Config& config) {
@@ -221,17 +259,28 @@ void Bridge::install(const config::Config& config) {
   for (const auto& [name, port] : config.ports) {
     const Attached& attached = attached_.at(name);
     sites[name] = {attached.index, Engine::kConduitBackend, attached.state == PortState::up,
-                   std::min(attached.link.mtu, ConduitDevice::kPortMtuMax)};
+                   std::min(attached.link.mtu, ConduitDevice::kPortMtuMax), attached.worker};
   }
-  engine_->swap(compile(config, sites, segments_, key_));
+  engine_->swap(*compile(config, sites, segments_, key_));
 }
 
 void Bridge::change(config::Config next) {
   // 1. What stays, what goes, what comes.
   std::set<std::string> gone, come;
+  std::map<std::string, std::uint8_t> claim_worker = claim_workers(next);
+  const auto worker_wanted = [&](const config::Port& port) -> std::optional<std::uint8_t> {
+    if (port.worker) return static_cast<std::uint8_t>(*port.worker);
+    if (port.link_local != config::LinkLocal::any) return std::nullopt;
+    const auto place = claim_worker.find(port.segment);
+    if (place == claim_worker.end()) return std::nullopt;
+    return place->second;
+  };
   for (const auto& [name, port] : config_.ports) {
     const auto after = next.ports.find(name);
-    if (after == next.ports.end() || !same_place(port, after->second)) gone.insert(name);
+    const bool stays = after != next.ports.end() && same_place(port, after->second) &&
+                       worker_wanted(after->second).value_or(attached_.at(name).worker) ==
+                           attached_.at(name).worker;
+    if (!stays) gone.insert(name);
   }
   for (const auto& [name, port] : next.ports) {
     if (!config_.ports.contains(name) || gone.contains(name)) come.insert(name);
@@ -250,8 +299,13 @@ void Bridge::change(config::Config next) {
   try {
     for (const std::string& name : come) {
       const config::Port& port = next.ports.at(name);
+      const std::uint8_t worker = worker_wanted(port).value_or(idlest_worker(fresh));
       Attached& attached = fresh[name];
       attached.index = new_index();
+      attached.worker = worker;
+      if (port.link_local == config::LinkLocal::any) {
+        claim_worker.try_emplace(port.segment, attached.worker);
+      }
       engine_->guard().slots()[attached.index] = {};
       const auto link = links.find(port.device);
       if (link == links.end() || moved_devices.contains(port.device)) continue;
@@ -298,10 +352,12 @@ void Bridge::change(config::Config next) {
 
 void Bridge::remove(const std::string& name, Attached& attached, bool release) {
   let_device_go(attached, release);
-  FlushFdb flush;  // nothing of the port may be left when its place is used for another
+  // Nothing of the port may be left when its place is used for another.
+  engine_->drain();
+  FlushFdb flush;
   flush.port = attached.index;
   flush.reset = true;
-  engine_->call(flush);
+  engine_->flush(flush);
   index_used_[attached.index] = false;
   spdlog::info("port {}: deleted{}", name, release ? ", its device is the host's again" : "");
 }
@@ -368,7 +424,8 @@ void Bridge::refresh_port(const config::Port& port, Attached& attached, const Li
     if (attached.state == PortState::down && link->up) {
       plug(attached);
       install(config_);
-      engine_->guard().open(link->ifindex, attached.index);
+      engine_->guard().open(link->ifindex, attached.index,
+                            engine_->conduit(attached.worker).ifindex());
       attached.why_waiting.clear();
       set_state(port.name, attached, PortState::up);
     } else if (mtu_changed) {
@@ -394,6 +451,7 @@ void Bridge::tick() {
     if (attached.state == PortState::waiting) continue;
     bulkhead_slot& slot = engine_->guard().slots()[attached.index];
     settle_losses(attached, slot);
+    measure(attached, slot);
     narrow_floods(attached, slot);
   }
 }
@@ -408,6 +466,14 @@ void Bridge::settle_losses(Attached& attached, bulkhead_slot& slot) {
   const std::uint64_t lost_max = passed > received ? passed - received : 0;
   const std::uint64_t settled = std::clamp(slot.lost, lost, lost_max);
   if (settled != slot.lost) __atomic_store_n(&slot.lost, settled, __ATOMIC_RELAXED);
+}
+
+void Bridge::measure(Attached& attached, const bulkhead_slot& slot) {
+  constexpr double kNewest = 0.1;  // a second or two back
+  const std::uint64_t received = __atomic_load_n(&slot.received, __ATOMIC_RELAXED);
+  const auto more =
+      static_cast<double>(received - std::exchange(attached.received_mark, received));
+  attached.frames_per_tick += kNewest * (more - attached.frames_per_tick);
 }
 
 // Who goes on sending more than its window takes keeps a window's worth of frames in the queue that
@@ -433,7 +499,7 @@ void Bridge::narrow_floods(Attached& attached, bulkhead_slot& slot) {
 PortStatus Bridge::status_of(const std::string& port) const {
   const Attached& attached = attached_.at(port);
   return {&config_.ports.at(port), attached.state, attached.why_waiting, attached.link.mtu,
-          attached.index};
+          attached.index, attached.worker};
 }
 
 Intake Bridge::intake_of(const std::string& port, std::uint64_t received) const {

@@ -35,6 +35,7 @@ struct PortStatus {
   std::string why_waiting;  // one line, if the device is there and cannot be had
   std::uint32_t mtu = 0;
   PortIndex index = kNoPort;
+  std::uint8_t worker = 0;
 };
 
 /// What happened between a device and the worker, in frames, GSO in segments:
@@ -88,6 +89,7 @@ class Bridge {
  private:
   struct Attached {
     PortIndex index = kNoPort;
+    std::uint8_t worker = 0;
     PortState state = PortState::waiting;
     std::string why_waiting;
     Link link;      // unless waiting
@@ -98,6 +100,8 @@ class Bridge {
     std::uint64_t passed_mark = 0;           // at the last tick: into the conduit
     std::uint64_t overrun_mark = 0;          // and dropped beyond the window
     std::uint32_t flood_ticks = 0;           // for so long its window has been the wrong one
+    std::uint64_t received_mark = 0;         // at the last tick: arrived at the worker
+    double frames_per_tick = 0;              // lately
   };
 
   /// Why the device cannot be this port's; nothing if it can.
@@ -111,9 +115,13 @@ class Bridge {
   void refresh_port(const config::Port& port, Attached& attached, const Link* link);
   void set_state(const std::string& name, Attached& attached, PortState state);
   static void settle_losses(Attached& attached, bulkhead_slot& slot);
+  static void measure(Attached& attached, const bulkhead_slot& slot);
   static void narrow_floods(Attached& attached, bulkhead_slot& slot);
   void install(const config::Config& config);
   [[nodiscard]] PortIndex new_index();
+  /// The workers of ports that claim link-local addresses, by segment.
+  [[nodiscard]] std::map<std::string, std::uint8_t> claim_workers(const config::Config& next) const;
+  [[nodiscard]] std::uint8_t idlest_worker(const std::map<std::string, Attached>& fresh) const;
   void number_segments(const config::Config& config);
   void settle_leftovers(Leftovers leftovers);
 
@@ -123,6 +131,7 @@ class Bridge {
   std::map<std::string, Attached> attached_;  // by port, one for each of config_
   std::map<std::string, SegmentIndex> segments_;
   std::vector<bool> index_used_;
+  std::size_t index_last_ = kPortsMax - 1;  // that was taken
   bool is_starting_ = true;
   std::uint32_t retry_ticks_ = 0;       // until then; 0: nothing to try
   std::uint32_t retry_ticks_next_ = 1;  // doubles up to kRetryTicksMax

@@ -1,14 +1,16 @@
 // One `bulkhead capture`: dropped frames, on their way from the worker to whoever asked for them.
 // Control thread only.
 //
-// While it lives, the worker copies the frames that it is about into its ring (dataplane/mailbox);
-// what finds the ring full, or the client not reading, is counted as lost.
+// While it lives, every worker copies the frames that it is about into a ring of its own
+// (dataplane/drop_reporter); what finds the ring full, or the client not reading, is counted as lost.
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "control/bridge.hpp"
 
@@ -32,10 +34,12 @@ class Capture {
 
  private:
   void follow_port();
+  void forward(CaptureRing& ring, const std::function<nlohmann::json(const Event&)>& describe,
+               const std::function<bool(const nlohmann::json&)>& offer);
 
   Bridge& bridge_;
   std::optional<std::string> port_;
-  CaptureRing ring_;
+  std::vector<std::unique_ptr<CaptureRing>> rings_;  // by worker
   std::uint64_t unread_ = 0;  // lost because the client did not read
   std::uint64_t told_ = 0;    // how many were lost, as the client knows it
 };

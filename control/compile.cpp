@@ -76,6 +76,7 @@ PortPolicy policy_of(const config::Config& config, const config::Port& port, con
   policy.enforce = port.enforce;
   policy.any_link_local = port.link_local == config::LinkLocal::any;
   policy.roles = role_bits(port.allow);
+  policy.worker = site.worker;
   policy.backend = site.backend;
   policy.segment = segment;
   policy.mac_max = port.mac_max.value_or(port.trusted ? config.segments.at(port.segment).mac_limit
@@ -237,6 +238,32 @@ std::unique_ptr<Snapshot> compile(const config::Config& config,
   }
   snapshot->addresses.finish();
   return snapshot;
+}
+
+std::unique_ptr<Snapshot> part_of(const Snapshot& policy, std::uint8_t worker,
+                                  std::uint8_t workers) {
+  auto part = std::make_unique<Snapshot>(policy);
+  part->worker = worker;
+  if (workers == 1) return part;
+  struct Learners {
+    std::uint64_t before = 0, own = 0, all = 0;  // of lower workers, of this one, of every one
+  };
+  std::vector<Learners> learners(policy.segments.size());
+  for (const PortPolicy& port : policy.ports) {
+    if (!port.present || !(port.learns || port.shares_macs)) continue;
+    Learners& of = learners[port.segment];
+    ++of.all;
+    if (port.worker < worker) ++of.before;
+    if (port.worker == worker) ++of.own;
+  }
+  for (std::size_t i = 0; i < learners.size(); ++i) {
+    const auto [before, own, all] = learners[i];
+    if (all == 0) continue;
+    std::uint32_t& limit = part->segments[i].mac_limit;
+    const auto up_to = [&](std::uint64_t ports) { return limit * ports / all; };
+    limit = static_cast<std::uint32_t>(up_to(before + own) - up_to(before));
+  }
+  return part;
 }
 
 }  // namespace bulkhead::control

@@ -16,6 +16,7 @@ struct Site {
   std::uint8_t backend = 0;
   bool up = false;
   std::uint32_t mtu = 0;
+  std::uint8_t worker = 0;
 };
 
 /// May a frame from `from` be delivered to `to`? Every isolation option in one expression. Both are
@@ -27,5 +28,10 @@ struct Site {
                                                 const std::map<std::string, Site>& sites,
                                                 const std::map<std::string, SegmentIndex>& segments,
                                                 HashKey key);
+
+/// A policy as one of `workers` workers gets it: with its part of the segments' limits, which goes
+/// by how many of the ports that learn are its own. The parts add up to the whole.
+[[nodiscard]] std::unique_ptr<Snapshot> part_of(const Snapshot& policy, std::uint8_t worker,
+                                                std::uint8_t workers);
 
 }  // namespace bulkhead::control

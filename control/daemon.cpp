@@ -73,8 +73,9 @@ Daemon::Daemon(const BoundSocket& bound, StateFile& state_file, const StateFile:
       signals_(context_, SIGTERM, SIGINT, SIGHUP),
       timer_(context_) {
   socket_ = std::make_unique<ControlSocket>(context_, bound, methods_, [this](bool watched) {
-    WatchDrops command(watched ? DropReporter::kWatched : DropReporter::kQuiet);
-    bridge_.engine().call(command);
+    bridge_.engine().call_all([&](std::uint8_t) {
+      return std::make_unique<WatchDrops>(watched ? DropReporter::kWatched : DropReporter::kQuiet);
+    });
   });
 }
 
@@ -114,6 +115,7 @@ void Daemon::reload() {
     throw config::ConfigError(running.file + ": " + key +
                               " cannot change while bulkheadd runs; restart it");
   };
+  if (next.workers != running.workers) refuse("workers");
   if (next.poll != running.poll) refuse("poll");
   if (next.cpus != running.cpus) refuse("cpus");
   if (next.state != running.state) refuse("state");
@@ -175,15 +177,15 @@ void Daemon::tick() {
   });
 }
 
-// systemd restarts a daemon whose control thread or worker does not get on.
+// systemd restarts a daemon whose control thread or one of whose workers does not get on.
 void Daemon::feed_watchdog() {
   std::uint64_t limit_us = 0;
   if (sd_watchdog_enabled(0, &limit_us) <= 0) return;
   const auto now = Clock::now();
   if (now - watchdog_fed_ < std::chrono::microseconds(limit_us / 3)) return;
   watchdog_fed_ = now;
-  Ping ping;
-  bridge_.engine().call(ping);  // throws if the worker does not answer
+  // Throws if a worker does not answer.
+  bridge_.engine().call_all([](std::uint8_t) { return std::make_unique<Ping>(); });
   sd_notify(0, "WATCHDOG=1");
 }
 

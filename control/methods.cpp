@@ -210,17 +210,20 @@ std::string Methods::port_text(PortIndex index) const {
 
 Json Methods::status(const Json& parameters) {
   Parameters("status", parameters).finish();
-  CopyCounters copy;
-  bridge_.engine().call(copy);
+  const Engine::Totals totals = bridge_.engine().totals();
   Json states{{"up", 0}, {"down", 0}, {"waiting", 0}};
   Json unprotected = Json::array();
+  Json conduits = Json::array();
+  for (std::uint8_t worker = 0; worker < bridge_.engine().worker_count(); ++worker) {
+    conduits.push_back(bridge_.engine().conduit(worker).name());
+  }
   std::uint64_t received = 0, sent = 0, dropped = 0, shadowed = 0;
   for (const auto& [name, port] : bridge_.config().ports) {
     const PortStatus status = bridge_.status_of(name);
     Json& count = states[control::name_of(status.state)];
     count = count.get<int>() + 1;
     if (!port.enforce) unprotected.push_back(name);
-    const PortCounters& counters = copy.counters[status.index];
+    const PortCounters& counters = totals.ports[status.index];
     received += counters.received;
     sent += counters.sent;
     for (const std::uint64_t drops : counters.dropped) dropped += drops;
@@ -233,11 +236,11 @@ Json Methods::status(const Json& parameters) {
       {"workers", bridge_.config().workers},
       {"poll", bridge_.config().poll == config::Poll::busy ? "busy" : "adaptive"},
       {"backends", {"conduit", "memory"}},
-      {"conduit", bridge_.engine().conduit().name()},
+      {"conduits", conduits},
       {"ports", states},
       {"unprotected", unprotected},
-      {"fdb_learned", copy.fdb_size},
-      {"buffers_free", copy.buffers_free},
+      {"fdb_learned", totals.learned},
+      {"buffers_free", totals.buffers_free},
       {"events_lost", bridge_.engine().events_lost()},
       {"rx_frames", received},
       {"tx_frames", sent},
@@ -293,13 +296,12 @@ Json Methods::port_show(const Json& json) {
   const auto only = parameters.word("name");
   parameters.finish();
   if (only) port_named(*only);
-  CopyCounters copy;
-  bridge_.engine().call(copy);
+  const Engine::Totals totals = bridge_.engine().totals();
   Json rows = Json::array();
   for (const auto& [name, port] : bridge_.config().ports) {
     if (only && name != *only) continue;
     const PortStatus status = bridge_.status_of(name);
-    const PortCounters& counters = copy.counters[status.index];
+    const PortCounters& counters = totals.ports[status.index];
     const Intake intake = bridge_.intake_of(name, counters.received);
     auto drops = counters.dropped;
     for (std::size_t i = 0; i < drops.size(); ++i) drops[i] += counters.refused[i];
@@ -310,6 +312,7 @@ Json Methods::port_show(const Json& json) {
              {"segment", port.segment},
              {"device", port.device},
              {"state", control::name_of(status.state)},
+             {"worker", status.worker},
              {"trusted", port.trusted},
              {"isolated", port.isolated},
              {"transit", port.transit},
@@ -361,12 +364,7 @@ Json Methods::fdb_show(const Json& json) {
   for (const config::Static& entry : bridge_.config().statics) {
     add(entry.mac, entry.port, port_named(entry.port).segment, "static", 0);
   }
-  CopyCounters sizes;
-  bridge_.engine().call(sizes);
-  constexpr std::size_t kMargin = 1024;  // learned in between
-  CopyFdb copy(sizes.fdb_size + kMargin);
-  bridge_.engine().call(copy);
-  for (const CopyFdb::Row& row : copy.rows) {
+  for (const CopyFdb::Row& row : bridge_.engine().learned()) {
     add(row.mac, port_text(row.port), bridge_.segment_name(row.segment), "learned",
         row.age_ms / 1000);
   }
@@ -413,8 +411,7 @@ Json Methods::fdb_del(const Json& json) {
     flush.any_mac = false;
     flush.mac = *mac;
     flush.segment = bridge_.segment_index(name);
-    bridge_.engine().call(flush);
-    any |= flush.forgotten > 0;
+    any |= bridge_.engine().flush(flush) > 0;
   }
   if (any) return Json::object();
   for (const auto& [name, port] : bridge_.config().ports) {
@@ -432,8 +429,7 @@ Json Methods::fdb_flush(const Json& json) {
   parameters.finish();
   FlushFdb flush;
   if (port) flush.port = bridge_.status_of(port_named(*port).name).index;
-  bridge_.engine().call(flush);
-  return {{"flushed", flush.forgotten}};
+  return {{"flushed", bridge_.engine().flush(flush)}};
 }
 
 Json Methods::stats(const Json& json) {
@@ -441,12 +437,11 @@ Json Methods::stats(const Json& json) {
   const auto only = parameters.word("name");
   parameters.finish();
   if (only) port_named(*only);
-  CopyCounters copy;
-  bridge_.engine().call(copy);
+  const Engine::Totals totals = bridge_.engine().totals();
   Json rows = Json::array();
   for (const auto& [name, port] : bridge_.config().ports) {
     if (only && name != *only) continue;
-    const PortCounters& counters = copy.counters[bridge_.status_of(name).index];
+    const PortCounters& counters = totals.ports[bridge_.status_of(name).index];
     const Intake intake = bridge_.intake_of(name, counters.received);
     rows.push_back({{"name", name},
                     {"ingress",
@@ -474,17 +469,16 @@ Json Methods::stats(const Json& json) {
 
 Json Methods::metrics(const Json& json) {
   Parameters("metrics", json).finish();
-  CopyCounters copy;
-  bridge_.engine().call(copy);
+  const Engine::Totals totals = bridge_.engine().totals();
   Metrics metrics{.version = kVersion,
                   .uptime_seconds = uptime_seconds(),
-                  .learned = copy.fdb_size,
-                  .buffers_free = copy.buffers_free,
+                  .learned = totals.learned,
+                  .buffers_free = totals.buffers_free,
                   .events_lost = bridge_.engine().events_lost(),
                   .ports = {}};
   for (const auto& [name, port] : bridge_.config().ports) {
     const PortStatus status = bridge_.status_of(name);
-    const PortCounters& counters = copy.counters[status.index];
+    const PortCounters& counters = totals.ports[status.index];
     metrics.ports.push_back({name, port.segment, status.state, port.enforce,
                              bridge_.intake_of(name, counters.received), counters});
   }
@@ -518,12 +512,12 @@ Json Methods::explain(const Json& json) {
   const std::string name = parameters.required_word("port");
   const std::string hex = parameters.required_text("frame");
   parameters.finish();
-  const PortIndex from = bridge_.status_of(port_named(name).name).index;
+  const PortStatus status = bridge_.status_of(port_named(name).name);
   const auto bytes = parse_hex(hex);
   if (!bytes) throw UsageError("explain: the frame must be hexadecimal digits, two a byte");
   if (bytes->size() > kExplainBytesMax) throw UsageError("explain: more than 65536 bytes");
-  Explain command(from, *bytes);
-  bridge_.engine().call(command);
+  Explain command(status.index, *bytes);
+  bridge_.engine().call(status.worker, command);
   return explanation_json(command, bridge_);
 }
 

@@ -5,6 +5,17 @@
 
 namespace bulkhead {
 
+bool Drain::step(Worker& worker, std::uint32_t) {
+  const Crossings& crossings = worker.crossings();
+  bool done = true;
+  for (std::size_t from = 0; from < crossings.lane_count(); ++from) {
+    if (!marked_) marks_[from] = crossings.arrived(from);
+    done = done && crossings.taken(from) >= marks_[from];
+  }
+  marked_ = true;
+  return done;
+}
+
 bool SwapSnapshot::step(Worker& worker, std::uint32_t) {
   snapshot = worker.swap_snapshot(snapshot);
   return true;
@@ -26,11 +37,17 @@ bool Unplug::step(Worker& worker, std::uint32_t) {
 }
 
 bool FlushFdb::step(Worker& worker, std::uint32_t) {
-  place_ = worker.fdb().visit(place_, kCopiesPerRound, [this](const MacTable::Entry& entry) {
-    const bool match = (port == kNoPort || entry.port == port) &&
+  const std::size_t announced_max = worker.crossings().room() / MacTable::kBucketEntries;
+  if (announced_max == 0) return false;
+  const auto buckets =
+      static_cast<std::uint32_t>(std::min<std::size_t>(kCopiesPerRound, announced_max));
+  place_ = worker.fdb().visit(place_, buckets, [&](const MacTable::Entry& entry) {
+    const bool match = !entry.heard && (port == kNoPort || entry.port == port) &&
                        (any_mac || (entry.mac() == mac && entry.segment() == segment));
-    if (match) ++forgotten;
-    return match;
+    if (!match) return false;
+    ++forgotten;
+    worker.announce_aged(entry);
+    return true;
   });
   if (place_ != 0) return false;
   if (reset) {
@@ -44,7 +61,7 @@ bool FlushFdb::step(Worker& worker, std::uint32_t) {
 bool CopyFdb::step(Worker& worker, std::uint32_t now_ms) {
   const Snapshot& snapshot = worker.snapshot();
   place_ = worker.fdb().visit(place_, kCopiesPerRound, [&](const MacTable::Entry& entry) {
-    if (rows.size() < rows.capacity() && worker.fdb().is_alive(snapshot, entry, now_ms)) {
+    if (!entry.heard && rows.size() < rows.capacity() && worker.fdb().is_alive(snapshot, entry, now_ms)) {
       rows.push_back({entry.mac(), entry.segment(), entry.port, now_ms - entry.seen_ms});
     }
     return false;
@@ -57,7 +74,7 @@ bool CopyCounters::step(Worker& worker, std::uint32_t) {
   for (; next_ < end; ++next_) {
     counters[next_] = worker.forwarder().counters(static_cast<PortIndex>(next_));
   }
-  fdb_size = worker.fdb().size();
+  fdb_size = worker.fdb().own_count();
   buffers_free = worker.pool().free_count();
   rounds = worker.rounds();
   return next_ == counters.size();

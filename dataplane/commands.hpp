@@ -20,6 +20,16 @@ class Ping : public Command {
   bool step(Worker&, std::uint32_t) override { return true; }
 };
 
+/// Is done when everything has been taken that other workers had sent before.
+class Drain : public Command {
+ public:
+  bool step(Worker& worker, std::uint32_t now_ms) override;
+
+ private:
+  std::vector<std::uint64_t> marks_ = std::vector<std::uint64_t>(kWorkersMax);  // by worker
+  bool marked_ = false;
+};
+
 /// Puts a new policy in force; afterwards `snapshot` is the old one.
 class SwapSnapshot : public Command {
  public:
@@ -57,7 +67,8 @@ class Unplug : public Command {
   Attachment* attachment = nullptr;
 };
 
-/// Forgets learned addresses: of one port, of one segment and address, or all.
+/// Forgets learned addresses: of one port, of one segment and address, or all, as far as they are
+/// the worker's own. The others hear of it.
 class FlushFdb : public Command {
  public:
   bool step(Worker& worker, std::uint32_t now_ms) override;
@@ -72,7 +83,7 @@ class FlushFdb : public Command {
   std::uint32_t place_ = 0;
 };
 
-/// Copies what was learned and is alive, with ages.
+/// Copies what the worker's ports have taught and is alive, with ages.
 class CopyFdb : public Command {
  public:
   struct Row {
@@ -96,7 +107,7 @@ class CopyCounters : public Command {
   CopyCounters() : counters(kPortsMax) {}
   bool step(Worker& worker, std::uint32_t now_ms) override;
   std::vector<PortCounters> counters;  // by port index
-  std::size_t fdb_size = 0;
+  std::size_t fdb_size = 0;  // learned addresses, without those that other workers' ports taught
   std::uint32_t buffers_free = 0;
   std::uint64_t rounds = 0;
 

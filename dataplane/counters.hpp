@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "dataplane/drop_reason.hpp"
@@ -23,6 +24,23 @@ struct PortCounters {
   std::uint64_t sent = 0;
   std::uint64_t sent_bytes = 0;
   std::array<std::uint64_t, kDropReasonCount> refused{};
+
+  /// Together with what another worker has counted for the same port.
+  PortCounters& operator+=(const PortCounters& other) {
+    received += other.received;
+    received_bytes += other.received_bytes;
+    unicast += other.unicast;
+    flooded += other.flooded;
+    offered += other.offered;
+    sent += other.sent;
+    sent_bytes += other.sent_bytes;
+    for (std::size_t i = 0; i < kDropReasonCount; ++i) {
+      dropped[i] += other.dropped[i];
+      shadowed[i] += other.shadowed[i];
+      refused[i] += other.refused[i];
+    }
+    return *this;
+  }
 };
 
 }  // namespace bulkhead

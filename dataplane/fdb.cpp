@@ -64,6 +64,11 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, MacAddress source
       }
       --on_port_[entry->port];
       ++on_port_[from];
+      if (entry->heard) {
+        entry->heard = false;
+        --heard_count_;
+        ++in_segment_[port.segment];
+      }
       break;
   }
   entry->port = from;
@@ -72,9 +77,49 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, MacAddress source
   return before;
 }
 
+const MacTable::Entry* Fdb::find_newer(const Snapshot& snapshot, MacAddress mac,
+                                       SegmentIndex segment, std::uint32_t seen_ms, bool wins_ties,
+                                       std::uint32_t now_ms) const {
+  const MacTable::Entry* entry = find(snapshot, mac, segment, now_ms);
+  if (entry == nullptr || entry->heard) return nullptr;
+  const auto newer_ms = static_cast<std::int32_t>(entry->seen_ms - seen_ms);
+  return newer_ms > 0 || (newer_ms == 0 && wins_ties) ? entry : nullptr;
+}
+
+void Fdb::hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind kind,
+               std::uint32_t seen_ms) {
+  MacTable::Entry* entry = table_.find(mac, segment);
+  if (entry == nullptr) {
+    entry = table_.insert(mac, segment);
+    if (entry == nullptr) return;  // no place: unknown here
+    ++heard_count_;
+  } else {
+    if (!entry->heard) {
+      ++heard_count_;
+      --in_segment_[segment];
+    }
+    if (entry->port != port && entry->moves < kMovesPerSweep) entry->moves += 1;
+    --on_port_[entry->port];
+  }
+  entry->heard = true;
+  entry->port = port;
+  entry->kind = kind;
+  entry->seen_ms = seen_ms;
+  ++on_port_[port];
+}
+
+void Fdb::forget_heard(MacAddress mac, SegmentIndex segment, PortIndex port) {
+  MacTable::Entry* entry = table_.find(mac, segment);
+  if (entry != nullptr && entry->heard && entry->port == port) forget(*entry);
+}
+
 void Fdb::forget(MacTable::Entry& entry) {
   --on_port_[entry.port];
-  --in_segment_[entry.segment()];
+  if (entry.heard) {
+    --heard_count_;
+  } else {
+    --in_segment_[entry.segment()];
+  }
   table_.erase(entry);
 }
 
@@ -99,11 +144,12 @@ bool Fdb::may_claim(const Snapshot& snapshot, PortIndex port, std::uint64_t inte
          claimant(snapshot, snapshot.ports[port].segment, interface).empty();
 }
 
-void Fdb::claim(PortIndex port, std::uint64_t interface) {
+bool Fdb::claim(PortIndex port, std::uint64_t interface) {
   Claims& claims = claims_[port];
   const auto end = claims.interfaces.begin() + claims.count;
-  if (std::find(claims.interfaces.begin(), end, interface) != end) return;
+  if (std::find(claims.interfaces.begin(), end, interface) != end) return false;
   claims.interfaces[claims.count++] = interface;
+  return true;
 }
 
 void Fdb::take_over(Fdb& other) {
@@ -112,7 +158,11 @@ void Fdb::take_over(Fdb& other) {
     if (MacTable::Entry* to = table_.insert(from.mac(), from.segment()); to != nullptr) {
       *to = from;
       ++on_port_[from.port];
-      ++in_segment_[from.segment()];
+      if (from.heard) {
+        ++heard_count_;
+      } else {
+        ++in_segment_[from.segment()];
+      }
     }
     return false;
   });

@@ -4,6 +4,9 @@
 // called only for frames that were not dropped (ISOLATION.md, law 1). An entry older than its
 // segment's ageing is as good as gone at once; sweep() takes it out within a second. Entries of a
 // port that no longer learns are dead too: find() asks the snapshot. One worker's thread only.
+//
+// The worker of a port owns what the port has taught: it counts and ages it, and announces it to
+// the others (dataplane/crossing), whose entries are `heard` and live until it says otherwise.
 #pragma once
 
 #include <algorithm>
@@ -50,6 +53,17 @@ class Fdb {
   PortIndex learn(const Snapshot& snapshot, PortIndex from, MacAddress source, bool shared,
                   Change change, std::uint32_t now_ms);
 
+  /// What this worker's own ports have taught of an address, if it is newer than `seen_ms`, or as
+  /// new and `wins_ties`; nullptr otherwise.
+  [[nodiscard]] const MacTable::Entry* find_newer(const Snapshot& snapshot, MacAddress mac,
+                                                  SegmentIndex segment, std::uint32_t seen_ms,
+                                                  bool wins_ties, std::uint32_t now_ms) const;
+  /// What another worker's port has taught it, at `seen_ms`.
+  void hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind kind,
+            std::uint32_t seen_ms);
+  /// The worker of `port` has forgotten what it had announced.
+  void forget_heard(MacAddress mac, SegmentIndex segment, PortIndex port);
+
   /// Which port with link_local = "any" has claimed fe80::`interface`: one of
   /// Snapshot::link_local_ports, or none.
   [[nodiscard]] std::span<const PortIndex> claimant(const Snapshot& snapshot, SegmentIndex segment,
@@ -57,13 +71,14 @@ class Fdb {
   /// Whether `port` has claimed it, or may: it has claims left and nobody else has claimed it.
   [[nodiscard]] bool may_claim(const Snapshot& snapshot, PortIndex port,
                                std::uint64_t interface) const;
-  void claim(PortIndex port, std::uint64_t interface);
+  /// Says whether that is new.
+  bool claim(PortIndex port, std::uint64_t interface);
   /// The port's place is used for another port from now on.
   void forget_claims(PortIndex port) { claims_[port] = {}; }
 
   void prefetch(const MacTable::Hashed& address) const { table_.prefetch(address); }
 
-  /// Takes out what is dead, or bound meanwhile, in `buckets` buckets from where the last call
+  /// Takes out what is dead, or bound meanwhile, of its own in `buckets` buckets from where the last call
   /// stopped; `aged(entry)` is told of each before it goes.
   template <class Aged>
   void sweep(const Snapshot& snapshot, std::uint32_t now_ms, std::uint32_t buckets, Aged&& aged) {
@@ -71,6 +86,7 @@ class Fdb {
       for (MacTable::Entry& entry : table_.bucket(sweep_place_)) {
         if (entry.key == 0) continue;
         entry.moves = 0;
+        if (entry.heard) continue;
         const MacTable::Entry* bound = snapshot.bound.find(entry.mac(), entry.segment());
         const bool is_shared = bound != nullptr && bound->kind == EntryKind::shared;
         const bool replaced = is_shared ? !has_shared(snapshot, entry)
@@ -104,10 +120,12 @@ class Fdb {
     if (!snapshot.has(entry.port)) return false;
     const PortPolicy& port = snapshot.ports[entry.port];
     return (port.learns || entry.kind == EntryKind::shared) && port.segment == entry.segment() &&
-           now_ms - entry.seen_ms < snapshot.segments[port.segment].ageing_ms;
+           (entry.heard || now_ms - entry.seen_ms < snapshot.segments[port.segment].ageing_ms);
   }
   [[nodiscard]] std::uint32_t bucket_count() const { return table_.bucket_count(); }
   [[nodiscard]] std::size_t size() const { return table_.used(); }
+  /// Of them, what this worker's ports have taught.
+  [[nodiscard]] std::size_t own_count() const { return table_.used() - heard_count_; }
   [[nodiscard]] std::size_t room() const { return table_.room(); }
   [[nodiscard]] HashKey hash_key() const { return table_.hash_key(); }
 
@@ -125,7 +143,8 @@ class Fdb {
 
   MacTable table_;
   std::array<std::uint32_t, kPortsMax> on_port_{};
-  std::array<std::uint32_t, kSegmentsMax> in_segment_{};
+  std::array<std::uint32_t, kSegmentsMax> in_segment_{};  // its own
+  std::size_t heard_count_ = 0;
   std::uint32_t sweep_place_ = 0;
 
   struct Claims {

@@ -1,16 +1,19 @@
 #include "dataplane/forward.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <new>
 #include <utility>
 
 namespace bulkhead {
 
-Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailbox& mailbox)
+Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailbox& mailbox,
+                     Crossings& crossings)
     : pool_(pool),
       backends_(backends),
       mailbox_(mailbox),
+      crossings_(crossings),
       reporter_(mailbox),
       counters_(kPortsMax),
       gathered_(kPortsMax) {
@@ -40,9 +43,14 @@ void Forwarder::forward(const Snapshot& snapshot, Fdb& fdb, std::span<const Fram
   }
   for (std::size_t i = 0; i < frames.size(); ++i) {
     if (verdicts_[i].kind != Verdict::Kind::unicast) continue;
+    const PortIndex to = verdicts_[i].port;
     ++counters_[frames[i].from].unicast;
-    ++counters_[verdicts_[i].port].offered;
-    deliver(snapshot, verdicts_[i].port, frames[i]);
+    if (snapshot.is_local(to)) {
+      ++counters_[to].offered;
+      deliver(snapshot, to, frames[i]);
+    } else {
+      cross(snapshot, to, frames[i], parsed_[i].destination, snapshot.generation);
+    }
   }
   for (std::size_t i = 0; i < frames.size(); ++i) {
     if (verdicts_[i].kind != Verdict::Kind::flood) continue;
@@ -66,47 +74,196 @@ void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
     ++counters_[frame.from].shadowed[index_of(*verdict.shadow)];
     reporter_.report(*verdict.shadow, false, frame.from, frame, true);
   }
-  if (verdict.claims) {
-    const bool speaks_of_itself = parsed.message == Message::dad_solicitation ||
-                                  parsed.message == Message::neighbor_advertisement;
-    const IpAddress target = speaks_of_itself ? parsed.nd_target : parsed.sender;
-    for (const IpAddress address : {parsed.sender, target}) {
-      if (is_claimable(address) &&
-          ownership(snapshot, frame.from, true, address) == Ownership::nobodys &&
-          fdb.may_claim(snapshot, frame.from, address.low)) {
-        fdb.claim(frame.from, address.low);
-      }
-    }
-  }
+  if (verdict.claims) claim(snapshot, fdb, frame.from, parsed);
   const Fdb::Change change = verdict.change;
+  const bool is_news = change == Fdb::Change::insert || change == Fdb::Change::move;
+  if (is_news && crossings_.room() == 0) return;  // the next frame teaches it
   const PortIndex before =
       fdb.learn(snapshot, frame.from, parsed.source, verdict.shared_source, change, now_ms);
-  if (change != Fdb::Change::insert && change != Fdb::Change::move) return;
+  if (!is_news) return;
+  if (!crossings_.alone()) {
+    announce_learned(*fdb.find(snapshot, parsed.source, port.segment, now_ms));
+  }
   Event event;
   event.kind = before == kNoPort ? Event::Kind::learned : Event::Kind::moved;
   event.port = frame.from;
   event.from = before;
-  event.segment = snapshot.ports[frame.from].segment;
+  event.segment = port.segment;
   event.mac = parsed.source;
   if (!mailbox_.events.push(event)) mailbox_.events_lost.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Forwarder::announce_learned(const MacTable::Entry& entry) {
+  Crossing news;
+  news.kind = Crossing::Kind::learned;
+  news.entry_kind = entry.kind;
+  news.from = entry.port;
+  news.segment = entry.segment();
+  news.seen_ms = entry.seen_ms;
+  news.mac = entry.mac();
+  crossings_.announce(news);
+}
+
+void Forwarder::claim(const Snapshot& snapshot, Fdb& fdb, PortIndex port, const Parsed& parsed) {
+  const bool speaks_of_itself = parsed.message == Message::dad_solicitation ||
+                                parsed.message == Message::neighbor_advertisement;
+  const IpAddress target = speaks_of_itself ? parsed.nd_target : parsed.sender;
+  for (const IpAddress address : {parsed.sender, target}) {
+    if (!is_claimable(address) ||
+        ownership(snapshot, port, true, address) != Ownership::nobodys ||
+        !fdb.may_claim(snapshot, port, address.low) || crossings_.room() == 0 ||
+        !fdb.claim(port, address.low)) {
+      continue;
+    }
+    Crossing news;
+    news.kind = Crossing::Kind::claimed;
+    news.from = port;
+    news.interface = address.low;
+    crossings_.announce(news);
+  }
 }
 
 void Forwarder::flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,
                       const Verdict& verdict) {
   const ReachSet& reach = snapshot.reach[snapshot.ports[frame.from].reach];
-  const auto offer = [&](PortIndex to) {
-    if (to == frame.from || !reach.contains(to)) return;
-    ++counters_[to].offered;
-    if (const auto reason = admit(snapshot, parsed, to, kNoPort)) {
-      refuse(to, *reason, frame);
-      return;
+  std::uint32_t others = 0;  // workers with a port in the list, as bits
+  for (const PortIndex to : verdict.ports) {
+    if (snapshot.is_local(to)) {
+      offer(snapshot, reach, parsed, frame, to);
+    } else {
+      others |= 1u << snapshot.ports[to].worker;
     }
-    ++frame.head->references;
-    deliver(snapshot, to, frame);
-  };
-  for (const PortIndex to : verdict.ports) offer(to);
+  }
   for (const PortIndex to : verdict.owners) {
-    if (std::ranges::find(verdict.ports, to) == verdict.ports.end()) offer(to);
+    if (std::ranges::find(verdict.ports, to) != verdict.ports.end()) continue;
+    if (snapshot.is_local(to)) {
+      offer(snapshot, reach, parsed, frame, to);
+    } else if (reach.contains(to)) {
+      pool_.retain(frame.head);
+      cross(snapshot, to, frame, parsed.destination, 0);
+    }
+  }
+  if (others == 0) return;
+  Crossing flooded;
+  flooded.kind = Crossing::Kind::flood;
+  flooded.list = reach.number_of(verdict.ports);
+  flooded.from = frame.from;
+  flooded.length = frame.length;
+  flooded.head = frame.head;
+  for (; others != 0; others &= others - 1) {
+    const auto worker = static_cast<std::uint8_t>(std::countr_zero(others));
+    pool_.retain(frame.head);
+    if (crossings_.send(worker, flooded)) continue;
+    for (const PortIndex to : verdict.ports) {
+      if (snapshot.ports[to].worker != worker) continue;
+      ++counters_[to].offered;
+      refuse(to, DropReason::overrun, frame);
+    }
+    pool_.release(frame.head);
+  }
+}
+
+// A flooded frame, for one port of this worker.
+void Forwarder::offer(const Snapshot& snapshot, const ReachSet& reach, const Parsed& parsed,
+                      const Frame& frame, PortIndex to) {
+  if (to == frame.from || !reach.contains(to)) return;
+  ++counters_[to].offered;
+  if (const auto reason = admit(snapshot, parsed, to, kNoPort)) {
+    refuse(to, *reason, frame);
+    return;
+  }
+  pool_.retain(frame.head);
+  deliver(snapshot, to, frame);
+}
+
+void Forwarder::cross(const Snapshot& snapshot, PortIndex port, const Frame& frame,
+                      MacAddress destination, std::uint32_t generation) {
+  Crossing crossing;
+  crossing.kind = Crossing::Kind::unicast;
+  crossing.from = frame.from;
+  crossing.to = port;
+  crossing.length = frame.length;
+  crossing.generation = generation;
+  crossing.head = frame.head;
+  if (!destination.is_group()) crossing.mac = destination;
+  if (crossings_.send(snapshot.ports[port].worker, crossing)) return;
+  ++counters_[port].offered;
+  refuse(port, DropReason::overrun, frame);
+  pool_.release(frame.head);
+}
+
+void Forwarder::arrive(const Snapshot& snapshot, Fdb& fdb, const Crossing& crossing,
+                       std::uint32_t now_ms) {
+  switch (crossing.kind) {
+    case Crossing::Kind::unicast:
+      return arrive_unicast(snapshot, fdb, crossing, now_ms);
+    case Crossing::Kind::flood:
+      return arrive_flood(snapshot, crossing);
+    case Crossing::Kind::learned:
+      return arrive_learned(snapshot, fdb, crossing, now_ms);
+    case Crossing::Kind::aged:
+      return fdb.forget_heard(crossing.mac, crossing.segment, crossing.from);
+    case Crossing::Kind::claimed:
+      fdb.claim(crossing.from, crossing.interface);
+      return;
+  }
+}
+
+void Forwarder::arrive_unicast(const Snapshot& snapshot, const Fdb& fdb, const Crossing& crossing,
+                               std::uint32_t now_ms) {
+  const Frame frame{crossing.head, crossing.length, crossing.from};
+  ++counters_[crossing.to].offered;
+  if (const auto reason = refusal(snapshot, fdb, crossing, now_ms)) {
+    refuse(crossing.to, *reason, frame);
+    pool_.release(frame.head);
+  } else {
+    deliver(snapshot, crossing.to, frame);
+  }
+}
+
+// The worker of the egress port has the last word: under its own policy, and by what it knows of
+// its own ports. Another worker's word counts as far as it has the same policy.
+std::optional<DropReason> Forwarder::refusal(const Snapshot& snapshot, const Fdb& fdb,
+                                             const Crossing& crossing, std::uint32_t now_ms) {
+  const PortIndex from = crossing.from, to = crossing.to;
+  if (!snapshot.has(to) || !snapshot.is_local(to)) return DropReason::port_down;
+  const PortPolicy& port = snapshot.ports[to];
+  if (port.learns && !crossing.mac.is_zero() &&
+      locate(snapshot, fdb, crossing.mac, port.segment, now_ms) != to) {
+    return DropReason::not_addressee;
+  }
+  if (crossing.generation == snapshot.generation) return std::nullopt;
+  if (!snapshot.has(from) || !snapshot.reach[snapshot.ports[from].reach].contains(to)) {
+    return DropReason::isolated;
+  }
+  const Parsed parsed = parse({crossing.head, crossing.length, from});
+  return admit(snapshot, parsed, to, crossing.mac.is_zero() ? kNoPort : to);
+}
+
+void Forwarder::arrive_flood(const Snapshot& snapshot, const Crossing& crossing) {
+  const Frame frame{crossing.head, crossing.length, crossing.from};
+  if (snapshot.has(frame.from)) {
+    const ReachSet& reach = snapshot.reach[snapshot.ports[frame.from].reach];
+    const Parsed parsed = parse(frame);
+    for (const PortIndex to : reach.list(crossing.list)) {
+      if (snapshot.is_local(to)) offer(snapshot, reach, parsed, frame, to);
+    }
+  }
+  pool_.release(frame.head);
+}
+
+// Two workers may learn one address at the same time. The later lesson counts, or the one of the
+// lower worker, and the other one is told.
+void Forwarder::arrive_learned(const Snapshot& snapshot, Fdb& fdb, const Crossing& news,
+                               std::uint32_t now_ms) {
+  const bool wins_ties =
+      !snapshot.has(news.from) || snapshot.worker < snapshot.ports[news.from].worker;
+  const MacTable::Entry* newer =
+      fdb.find_newer(snapshot, news.mac, news.segment, news.seen_ms, wins_ties, now_ms);
+  if (newer != nullptr && crossings_.room() > 0) {
+    announce_learned(*newer);
+  } else {
+    fdb.hear(news.mac, news.segment, news.from, news.entry_kind, news.seen_ms);
   }
 }
 

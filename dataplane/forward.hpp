@@ -2,8 +2,8 @@
 //
 // Frames are decided and learned from one by one and in order, so that a batch means what its
 // frames one after the other mean; then delivered in three plain loops. Frames for a port are
-// gathered and handed to its backend once a round, by flush(). Worker's thread only; no
-// allocation, lock, log or system call.
+// gathered and handed to its backend once a round, by flush(). Frames for another worker's port
+// cross to it, and arrive() there. Worker's thread only; no allocation, lock, log or system call.
 #pragma once
 
 #include <array>
@@ -14,6 +14,7 @@
 
 #include "dataplane/backend.hpp"
 #include "dataplane/counters.hpp"
+#include "dataplane/crossing.hpp"
 #include "dataplane/decide.hpp"
 #include "dataplane/drop_reporter.hpp"
 #include "dataplane/fdb.hpp"
@@ -24,11 +25,14 @@ namespace bulkhead {
 
 class Forwarder {
  public:
-  Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailbox& mailbox);
+  Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailbox& mailbox,
+            Crossings& crossings);
 
   /// Takes over the references of `frames`, at most kBatchFrames.
   void forward(const Snapshot& snapshot, Fdb& fdb, std::span<const Frame> frames,
                std::uint32_t now_ms);
+  /// What another worker has sent; takes over the reference of a frame.
+  void arrive(const Snapshot& snapshot, Fdb& fdb, const Crossing& crossing, std::uint32_t now_ms);
   /// Hands everything gathered to the backends.
   void flush(const Snapshot& snapshot);
 
@@ -43,11 +47,26 @@ class Forwarder {
     std::array<Frame, kBatchFrames> frames;
   };
 
+  void arrive_unicast(const Snapshot& snapshot, const Fdb& fdb, const Crossing& crossing,
+                      std::uint32_t now_ms);
+  void arrive_flood(const Snapshot& snapshot, const Crossing& crossing);
+  void arrive_learned(const Snapshot& snapshot, Fdb& fdb, const Crossing& news,
+                      std::uint32_t now_ms);
+  [[nodiscard]] static std::optional<DropReason> refusal(const Snapshot& snapshot, const Fdb& fdb,
+                                                         const Crossing& crossing,
+                                                         std::uint32_t now_ms);
+  void announce_learned(const MacTable::Entry& entry);
   void remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame, const Parsed& parsed,
                 const Verdict& verdict, std::uint32_t now_ms);
   void flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,
              const Verdict& verdict);
+  void offer(const Snapshot& snapshot, const ReachSet& reach, const Parsed& parsed,
+             const Frame& frame, PortIndex to);
   void drop(const Frame& frame, const Verdict& verdict);
+  void claim(const Snapshot& snapshot, Fdb& fdb, PortIndex port, const Parsed& parsed);
+  /// Hands a frame to the worker of `port`; takes over one reference.
+  void cross(const Snapshot& snapshot, PortIndex port, const Frame& frame,
+             MacAddress destination, std::uint32_t generation);
   /// Gathers a frame for `port`; takes over one reference.
   void deliver(const Snapshot& snapshot, PortIndex port, const Frame& frame);
   void refuse(PortIndex port, DropReason reason, const Frame& frame);
@@ -56,6 +75,7 @@ class Forwarder {
   BufferPool& pool_;
   std::span<Backend* const> backends_;
   Mailbox& mailbox_;
+  Crossings& crossings_;
   DropReporter reporter_;
   Limiter limiter_;
   std::vector<PortCounters> counters_;

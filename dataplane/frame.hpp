@@ -4,7 +4,8 @@
 // A buffer is a chunk of one shared memory (AF_XDP's UMEM, or plain memory in tests) and a
 // descriptor beside it. A flooded frame is sent to many ports without a copy: the head of its chain
 // counts who still needs it. Invariant, at every quiet moment: chunks = free + in fill rings +
-// referenced. One worker owns a pool; only its thread touches it.
+// referenced. One worker owns a pool; only its thread touches it. Workers that a frame is lent to
+// count for themselves and give it back (dataplane/crossing).
 #pragma once
 
 #include <cassert>
@@ -17,12 +18,15 @@
 
 namespace bulkhead {
 
+class Crossings;
+
 struct Buffer {
   std::uint8_t* data = nullptr;  // first byte of the frame in this buffer
   Buffer* next = nullptr;        // rest of the frame
   std::uint32_t length = 0;      // bytes from data
   std::uint32_t chunk = 0;       // which chunk of the pool's memory, fixed
   std::uint32_t references = 0;  // of the whole chain; only the head's counts
+  std::uint8_t owner = 0;        // the worker whose pool it is of, fixed
 };
 
 struct Frame {
@@ -34,7 +38,10 @@ struct Frame {
 class BufferPool {
  public:
   /// Cuts `memory` into chunks of `chunk_bytes`; the memory must outlive the pool.
-  BufferPool(std::span<std::uint8_t> memory, std::uint32_t chunk_bytes);
+  BufferPool(std::span<std::uint8_t> memory, std::uint32_t chunk_bytes, std::uint8_t owner = 0);
+
+  /// Where other workers' buffers are given back.
+  void set_crossings(Crossings* crossings) { crossings_ = crossings; }
 
   /// A free buffer with one reference, no data and the whole chunk to fill; nullptr if none is
   /// left.
@@ -47,8 +54,19 @@ class BufferPool {
     return buffer;
   }
 
+  /// One reference more.
+  void retain(Buffer* head) {
+    if (head->owner != owner_) [[unlikely]] {
+      return retain_borrowed(head);
+    }
+    ++head->references;
+  }
+
   /// Gives one reference of the chain back; the last one frees every buffer of it.
   void release(Buffer* head) {
+    if (head->owner != owner_) [[unlikely]] {
+      return release_borrowed(head);
+    }
     assert(head->references > 0);
     if (--head->references > 0) return;
     for (Buffer* buffer = head; buffer != nullptr;) {
@@ -72,8 +90,13 @@ class BufferPool {
   }
 
  private:
+  void retain_borrowed(Buffer* head);
+  void release_borrowed(Buffer* head);
+
   std::span<std::uint8_t> memory_;
   std::uint32_t chunk_bytes_;
+  std::uint8_t owner_;
+  Crossings* crossings_ = nullptr;
   std::vector<Buffer> buffers_;
   std::vector<Buffer*> free_;  // a stack: what was used last is still in the cache
 };

@@ -37,7 +37,8 @@ class MacTable {
     std::uint32_t seen_ms = 0;
     PortIndex port = kNoPort;
     EntryKind kind = EntryKind::learned_guest;
-    std::uint8_t moves = 0;  // since the last sweep
+    std::uint8_t moves : 7 = 0;  // since the last sweep
+    bool heard : 1 = false;      // another worker's port has taught it
 
     [[nodiscard]] MacAddress mac() const { return {key & 0xffff'ffff'ffffULL}; }
     [[nodiscard]] SegmentIndex segment() const {

@@ -16,8 +16,8 @@
 
 namespace bulkhead {
 
-/// The ports that a port may deliver to, itself not taken out. Ports of one segment with the same
-/// options share one.
+/// The ports that a port may deliver to, itself not taken out, whichever worker has them. Ports of
+/// one segment with the same options share one.
 struct ReachSet {
   std::vector<std::uint64_t> bits;      // by port index
   std::vector<PortIndex> flood;         // those that are up: where group frames go
@@ -34,6 +34,12 @@ struct ReachSet {
   [[nodiscard]] bool contains(PortIndex port) const {
     return port / 64u < bits.size() && ((bits[port / 64u] >> (port % 64u)) & 1) != 0;
   }
+
+  /// The lists, numbered: how one worker tells another which one a frame goes to.
+  static constexpr std::size_t kListCount = 9;
+  [[nodiscard]] const std::vector<PortIndex>& list(std::size_t number) const;
+  /// The number of the list that `ports`, not empty, is.
+  [[nodiscard]] std::uint8_t number_of(std::span<const PortIndex> ports) const;
 };
 
 /// What `allow` lets a guest be, as bits.
@@ -64,6 +70,7 @@ struct PortPolicy {
   bool any_link_local = false;  // link_local = "any": claims what nobody has
   bool shares_macs = false;     // some of its MACs are other ports' by turns
   std::uint8_t roles = 0;       // RoleBit
+  std::uint8_t worker = 0;      // whose port it is
   std::uint8_t backend = 0;     // which of the worker's backends moves its frames
   SegmentIndex segment = 0;
   std::uint16_t reach = 0;      // index into Snapshot::reach
@@ -82,13 +89,15 @@ struct PortPolicy {
 
 struct SegmentPolicy {
   std::uint32_t ageing_ms = 0;
-  std::uint32_t mac_limit = 0;
+  std::uint32_t mac_limit = 0;  // this worker's part of it
 };
 
 struct Snapshot {
   Snapshot(std::size_t bound_macs, std::size_t bound_addresses, HashKey key)
       : bound(bound_macs, key), addresses(bound_addresses, key) {}
 
+  std::uint8_t worker = 0;        // whose snapshot it is
+  std::uint32_t generation = 1;   // of the policy; other workers' snapshots of it have the same
   std::vector<PortPolicy> ports;  // by port index
   std::vector<SegmentPolicy> segments;
   std::vector<ReachSet> reach;
@@ -108,6 +117,7 @@ struct Snapshot {
   [[nodiscard]] std::span<const IpAddress> subnets_of(const PortPolicy& port) const {
     return {subnets.data() + port.subnet_first, port.subnet_count};
   }
+  [[nodiscard]] bool is_local(PortIndex port) const { return ports[port].worker == worker; }
   [[nodiscard]] bool has(PortIndex port) const {
     return port < ports.size() && ports[port].present;
   }

@@ -7,19 +7,25 @@
 namespace bulkhead {
 
 Worker::Worker(BufferPool& pool, std::vector<Backend*> backends, Mailbox& mailbox,
-               const Snapshot* snapshot, Fdb* fdb)
+               const Snapshot* snapshot, Fdb* fdb, std::unique_ptr<Crossings> crossings)
     : pool_(pool),
       backends_(std::move(backends)),
       mailbox_(mailbox),
       snapshot_(snapshot),
       fdb_(fdb),
-      forwarder_(pool, backends_, mailbox) {}
+      crossings_(crossings ? std::move(crossings) : std::make_unique<Crossings>()),
+      forwarder_(pool, backends_, mailbox, *crossings_) {
+  pool_.set_crossings(crossings_.get());
+}
 
 Worker::Round Worker::round(std::uint32_t now_ms) {
   ++rounds_;
   Round result;
   result.busy = take_commands(now_ms);
   result.waiting = command_ != nullptr;
+  result.busy |= crossings_->receive(pool_, [&](const Crossing& crossing) {
+    forwarder_.arrive(*snapshot_, *fdb_, crossing, now_ms);
+  });
   for (Backend* backend : backends_) {
     const std::size_t count = backend->receive(batch_);
     if (count == 0) continue;
@@ -29,7 +35,8 @@ Worker::Round Worker::round(std::uint32_t now_ms) {
   forwarder_.flush(*snapshot_);
   for (Backend* backend : backends_) result.waiting |= backend->settle();
   sweep(now_ms);
-  result.waiting |= sweep_debt_ > 0;
+  result.waiting |= sweep_debt_ > 0 || crossings_->has_lent();
+  result.told = crossings_->flush();
   return result;
 }
 
@@ -58,6 +65,15 @@ void Worker::announce(const Event& event) {
   if (!mailbox_.events.push(event)) mailbox_.events_lost.fetch_add(1, std::memory_order_relaxed);
 }
 
+void Worker::announce_aged(const MacTable::Entry& entry) {
+  Crossing aged;
+  aged.kind = Crossing::Kind::aged;
+  aged.from = entry.port;
+  aged.segment = entry.segment();
+  aged.mac = entry.mac();
+  crossings_->announce(aged);
+}
+
 // A slice of ageing a round, so that the whole table is swept once in kSweepMilliseconds, or slower
 // when a round may not take that long: entries are dead in time all the same (Fdb::is_alive).
 void Worker::sweep(std::uint32_t now_ms) {
@@ -69,7 +85,10 @@ void Worker::sweep(std::uint32_t now_ms) {
     swept_ms_ = now_ms;
   }
   if (sweep_debt_ > 0 && fdb_->size() > 0) {
-    const std::uint32_t buckets = std::min(sweep_debt_, kSweepBucketsPerRound);
+    // What is forgotten is announced: as much of it as there is room for.
+    const std::size_t announced_max = crossings_->room() / MacTable::kBucketEntries;
+    const auto buckets = static_cast<std::uint32_t>(
+        std::min<std::size_t>({sweep_debt_, kSweepBucketsPerRound, announced_max}));
     fdb_->sweep(*snapshot_, now_ms, buckets, [this](const MacTable::Entry& entry) {
       Event event;
       event.kind = Event::Kind::aged;
@@ -77,6 +96,7 @@ void Worker::sweep(std::uint32_t now_ms) {
       event.segment = entry.segment();
       event.mac = entry.mac();
       announce(event);
+      announce_aged(entry);
     });
     sweep_debt_ -= buckets;
   } else {

@@ -22,11 +22,13 @@ class Worker {
   struct Round {
     bool busy = false;     // something was done; call again at once
     bool waiting = false;  // a backend or command needs another round soon, though nothing was done
+    std::uint32_t told = 0;  // workers that something was handed to, as bits
   };
 
-  /// `snapshot` and `fdb` are the first ones; SwapSnapshot and ReplaceFdb give them back.
+  /// `snapshot` and `fdb` are the first ones; SwapSnapshot and ReplaceFdb give them back. Without
+  /// `crossings` it is a worker alone.
   Worker(BufferPool& pool, std::vector<Backend*> backends, Mailbox& mailbox,
-         const Snapshot* snapshot, Fdb* fdb);
+         const Snapshot* snapshot, Fdb* fdb, std::unique_ptr<Crossings> crossings = nullptr);
 
   /// Takes commands, then, per backend, one batch in and everything out. Bounded work.
   Round round(std::uint32_t now_ms);
@@ -40,7 +42,10 @@ class Worker {
   [[nodiscard]] Backend& backend(std::uint8_t index) { return *backends_[index]; }
   [[nodiscard]] const BufferPool& pool() const { return pool_; }
   [[nodiscard]] std::uint64_t rounds() const { return rounds_; }
+  [[nodiscard]] Crossings& crossings() { return *crossings_; }
   void announce(const Event& event);
+  /// An address of this worker's is to be forgotten: tells the other workers. There must be room.
+  void announce_aged(const MacTable::Entry& entry);
 
  private:
   bool take_commands(std::uint32_t now_ms);
@@ -51,6 +56,7 @@ class Worker {
   Mailbox& mailbox_;
   const Snapshot* snapshot_;
   Fdb* fdb_;
+  std::unique_ptr<Crossings> crossings_;
   Forwarder forwarder_;
   std::array<Frame, kBatchFrames> batch_;  // a member, so that no round clears it
   Command* command_ = nullptr;             // the one being carried out

@@ -49,8 +49,6 @@ struct {
 	__type(value, __u32);
 } vlan_of_high_device SEC(".maps");
 
-const volatile __u32 conduit_ifindex = 0;
-
 /* Bytes before the payload that GSO cuts up, as qdisc_pkt_len_init() counts them; 0 if unknown. */
 static __always_inline __u32 gso_header_bytes(struct __sk_buff *skb)
 {
@@ -104,7 +102,7 @@ static __always_inline __u64 segments_of(struct __sk_buff *skb)
 SEC("tc")
 int bulkhead_in(struct __sk_buff *skb)
 {
-	__u32 device = skb->ifindex, mtu = 0, number;
+	__u32 device = skb->ifindex, mtu = 0, number, conduit;
 	__u32 *vlan = device < DIRECT_DEVICES ? bpf_map_lookup_elem(&vlan_of_device, &device)
 					      : bpf_map_lookup_elem(&vlan_of_high_device, &device);
 	struct bulkhead_slot *slot;
@@ -117,13 +115,14 @@ int bulkhead_in(struct __sk_buff *skb)
 	slot = bpf_map_lookup_elem(&slots, &number);
 	if (!slot || slot->window == 0)
 		return TC_ACT_SHOT;
+	conduit = slot->conduit;
 
 	segments = segments_of(skb);
 	if (skb->gso_size != 0 && skb->gso_size < GSO_BYTES_MIN) {
 		__sync_fetch_and_add(&slot->malformed, segments);
 		return TC_ACT_SHOT;
 	}
-	if (skb->gso_size ? bpf_check_mtu(skb, conduit_ifindex, &mtu, 0, BPF_MTU_CHK_SEGS) != 0
+	if (skb->gso_size ? bpf_check_mtu(skb, conduit, &mtu, 0, BPF_MTU_CHK_SEGS) != 0
 			  : skb->len > FRAME_BYTES_MAX) {
 		__sync_fetch_and_add(&slot->too_big, segments);
 		return TC_ACT_SHOT;
@@ -139,7 +138,7 @@ int bulkhead_in(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	}
 	__sync_fetch_and_add(&slot->passed, segments);
-	return bpf_redirect(conduit_ifindex, 0);
+	return bpf_redirect(conduit, 0);
 }
 
 SEC("tc")

@@ -27,7 +27,8 @@ struct bulkhead_slot {
 	bulkhead_u64 received;  /* arrived at the worker */
 	bulkhead_u64 lost;      /* died in the conduit */
 	bulkhead_u64 window;    /* 0: closed, nothing passes */
-	bulkhead_u64 reserved1[5];
+	bulkhead_u64 conduit;   /* interface index: where to */
+	bulkhead_u64 reserved1[4];
 };
 
 /* In front of every frame that the worker receives from the conduit. */

@@ -31,6 +31,7 @@ from frames import IPV4, Wire, entered, ethernet, ipv4_udp
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BULKHEAD_BUILD", REPOSITORY / "build"))
+WORKERS = int(os.environ.get("BULKHEAD_WORKERS", 1))  # of every daemon that says no number
 TOOLS = Path(os.environ.get("BULKHEAD_TOOLS", BUILD))  # tap_guest and flood
 PIN_ROOT = Path("/sys/fs/bpf/bulkhead")
 NETNS_ROOT = Path("/run/netns")
@@ -535,6 +536,8 @@ class Lab:
         self.config_path = self.directory / "bulkhead.toml"
         self.log_path = self.directory / "log"
         self.config = {"bulkhead": {"socket": str(self.socket_path)}, "segment": {}, "port": {}}
+        if WORKERS > 1:
+            self.config["bulkhead"]["workers"] = WORKERS
         self.guests, self.processes, self.kept = {}, [], []
         self.daemon = None  # the process that is to run now
         Lab.open_labs.append(self)

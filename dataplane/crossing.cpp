@@ -1,0 +1,114 @@
+#include "dataplane/crossing.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace bulkhead {
+
+Crossings::Crossings(std::uint8_t self, const std::vector<Peer>& peers) : lanes_(peers.size()) {
+  for (std::size_t i = 0; i < peers.size(); ++i) {
+    if (i == self) continue;
+    lanes_[i].peer = peers[i];
+    lanes_[i].borrowed.resize(peers[i].chunks);
+  }
+}
+
+bool Crossings::has_room(Lane& lane, std::size_t count) {
+  if (lane.room < count) lane.room = lane.peer.out->forth.write_available() - lane.pending_count;
+  return lane.room >= count;
+}
+
+bool Crossings::send(std::uint8_t to, const Crossing& frame) {
+  Lane& lane = lanes_[to];
+  if (lane.lent == Passage::kLentMax || !has_room(lane, kReserved + 1)) return false;
+  ++lane.lent;
+  append(to, frame);
+  return true;
+}
+
+std::size_t Crossings::room() {
+  std::size_t least = SIZE_MAX;
+  for (Lane& lane : lanes_) {
+    if (lane.peer.out == nullptr) continue;
+    has_room(lane, kReserved);
+    least = std::min(least, lane.room);
+  }
+  return least;
+}
+
+void Crossings::announce(const Crossing& announcement) {
+  for (std::size_t to = 0; to < lanes_.size(); ++to) {
+    if (lanes_[to].peer.out != nullptr) append(to, announcement);
+  }
+}
+
+void Crossings::append(std::size_t to, const Crossing& crossing) {
+  Lane& lane = lanes_[to];
+  assert(lane.room > 0);
+  if (lane.pending_count == lane.pending.size()) push_pending(lane);
+  lane.pending[lane.pending_count++] = crossing;
+  --lane.room;
+  told_ |= 1u << to;
+}
+
+void Crossings::push_pending(Lane& lane) {
+  [[maybe_unused]] const std::size_t pushed =
+      lane.peer.out->forth.push(lane.pending.data(), lane.pending_count);
+  assert(pushed == lane.pending_count);
+  lane.pending_count = 0;
+}
+
+// There is always room: no more are lent than the ring takes.
+void Crossings::push_homeward(Lane& lane) {
+  [[maybe_unused]] const std::size_t pushed =
+      lane.peer.in->home.push(lane.homeward.data(), lane.homeward_count);
+  assert(pushed == lane.homeward_count);
+  lane.homeward_count = 0;
+}
+
+std::uint32_t Crossings::flush() {
+  for (Lane& lane : lanes_) {
+    if (lane.pending_count > 0) push_pending(lane);
+    if (lane.homeward_count > 0) push_homeward(lane);
+  }
+  return std::exchange(told_, 0);
+}
+
+void Crossings::give_back(Buffer* head) {
+  Lane& lane = lanes_[head->owner];
+  if (lane.homeward_count == lane.homeward.size()) push_homeward(lane);
+  lane.homeward[lane.homeward_count++] = head;
+}
+
+bool Crossings::take_home(Lane& lane, BufferPool& pool) {
+  std::array<Buffer*, kBatchCrossings> buffers;
+  std::size_t count = 0;
+  bool any = false;
+  // As many as fit in a round of a peer that floods all it has; the rest waits for the next.
+  for (int turn = 0; turn < 4 && lane.lent > 0; ++turn) {
+    count = lane.peer.out->home.pop(buffers.data(), buffers.size());
+    for (Buffer* buffer : std::span(buffers.data(), count)) pool.release(buffer);
+    lane.lent -= static_cast<std::uint32_t>(count);
+    any |= count > 0;
+    if (count < buffers.size()) break;
+  }
+  return any;
+}
+
+bool Crossings::has_arrivals() const {
+  return std::ranges::any_of(lanes_, [](const Lane& lane) {
+    return lane.peer.in != nullptr && lane.peer.in->forth.read_available() > 0;
+  });
+}
+
+bool Crossings::has_lent() const {
+  return std::ranges::any_of(lanes_, [](const Lane& lane) { return lane.lent > 0; });
+}
+
+std::uint64_t Crossings::arrived(std::size_t from) const {
+  const Lane& lane = lanes_[from];
+  return lane.taken + (lane.peer.in == nullptr ? 0 : lane.peer.in->forth.read_available());
+}
+
+}  // namespace bulkhead
