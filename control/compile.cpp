@@ -245,22 +245,22 @@ std::unique_ptr<Snapshot> part_of(const Snapshot& policy, std::uint8_t worker,
   auto part = std::make_unique<Snapshot>(policy);
   part->worker = worker;
   if (workers == 1) return part;
-  struct Learners {
-    std::uint64_t before = 0, own = 0, all = 0;  // of lower workers, of this one, of every one
+  struct Learnable {
+    std::uint64_t before = 0, own = 0, all = 0;  // on lower workers, on this one, everywhere
   };
-  std::vector<Learners> learners(policy.segments.size());
+  std::vector<Learnable> learnable(policy.segments.size());
   for (const PortPolicy& port : policy.ports) {
     if (!port.present || !(port.learns || port.shares_macs)) continue;
-    Learners& of = learners[port.segment];
-    ++of.all;
-    if (port.worker < worker) ++of.before;
-    if (port.worker == worker) ++of.own;
+    Learnable& of = learnable[port.segment];
+    of.all += port.mac_max;
+    if (port.worker < worker) of.before += port.mac_max;
+    if (port.worker == worker) of.own += port.mac_max;
   }
-  for (std::size_t i = 0; i < learners.size(); ++i) {
-    const auto [before, own, all] = learners[i];
+  for (std::size_t i = 0; i < learnable.size(); ++i) {
+    const auto [before, own, all] = learnable[i];
     if (all == 0) continue;
     std::uint32_t& limit = part->segments[i].mac_limit;
-    const auto up_to = [&](std::uint64_t ports) { return limit * ports / all; };
+    const auto up_to = [&](std::uint64_t macs) { return limit * macs / all; };
     limit = static_cast<std::uint32_t>(up_to(before + own) - up_to(before));
   }
   return part;

@@ -30,7 +30,7 @@ struct Site {
                                                 HashKey key);
 
 /// A policy as one of `workers` workers gets it: with its part of the segments' limits, which goes
-/// by how many of the ports that learn are its own. The parts add up to the whole.
+/// by how much the ports that are its own may learn. The parts add up to the whole.
 [[nodiscard]] std::unique_ptr<Snapshot> part_of(const Snapshot& policy, std::uint8_t worker,
                                                 std::uint8_t workers);
 

@@ -45,7 +45,7 @@ Engine::Engine(const Snapshot& first, HashKey key, std::size_t fdb_entries, cons
     running.conduit =
         std::make_unique<Conduit>(umem_.pool(i), *running.socket, guard_.slots().data());
     running.snapshot = snapshot_for(first, i);
-    running.fdb = std::make_unique<Fdb>(fdb_entries, key);
+    running.fdb = std::make_unique<Fdb>(fdb_entries, key, i);
     running.worker = std::make_unique<Worker>(
         umem_.pool(i), std::vector<Backend*>{running.conduit.get()}, running.mailbox,
         running.snapshot.get(), running.fdb.get(), crossings_of(i));
@@ -141,7 +141,7 @@ void Engine::grow_fdb(std::size_t entries) {
   for (std::uint8_t i = 0; i < worker_count(); ++i) {
     Running& running = *workers_[i];
     if (entries <= running.fdb->room()) continue;
-    auto next = std::make_unique<Fdb>(entries, key_);
+    auto next = std::make_unique<Fdb>(entries, key_, i);
     ReplaceFdb command(next.get());
     call(i, command);
     running.fdb = std::move(next);

@@ -40,7 +40,7 @@ struct Crossing {
   PortIndex to = kNoPort;                           // unicast
   SegmentIndex segment = 0;                         // learned, aged
   std::uint32_t length = 0;                         // of a frame, whole
-  std::uint32_t seen_ms = 0;                        // learned: when
+  std::uint32_t stamp = 0;                          // learned, aged: of the lesson
   std::uint32_t generation = 0;  // unicast: of the snapshot whose check E it has passed; 0: none
   Buffer* head = nullptr;        // of a frame
   MacAddress mac;                // learned, aged; unicast: its destination, or zero if a group

@@ -71,29 +71,27 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, MacAddress source
       }
       break;
   }
+  if (change != Change::refresh) {
+    clock_ += kWorkersMax;
+    stamps_[table_.place_of(*entry)] = clock_;
+  }
   entry->port = from;
   entry->kind = kind_of(port, shared);
   entry->seen_ms = now_ms;
   return before;
 }
 
-const MacTable::Entry* Fdb::find_newer(const Snapshot& snapshot, MacAddress mac,
-                                       SegmentIndex segment, std::uint32_t seen_ms, bool wins_ties,
-                                       std::uint32_t now_ms) const {
-  const MacTable::Entry* entry = find(snapshot, mac, segment, now_ms);
-  if (entry == nullptr || entry->heard) return nullptr;
-  const auto newer_ms = static_cast<std::int32_t>(entry->seen_ms - seen_ms);
-  return newer_ms > 0 || (newer_ms == 0 && wins_ties) ? entry : nullptr;
-}
-
 void Fdb::hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind kind,
-               std::uint32_t seen_ms) {
+               std::uint32_t stamp) {
+  constexpr std::uint32_t kWorkerBits = kWorkersMax - 1;
+  if (is_later(stamp, clock_)) clock_ = (stamp & ~kWorkerBits) | (clock_ & kWorkerBits);
   MacTable::Entry* entry = table_.find(mac, segment);
   if (entry == nullptr) {
     entry = table_.insert(mac, segment);
     if (entry == nullptr) return;  // no place: unknown here
     ++heard_count_;
   } else {
+    if (!is_later(stamp, stamp_of(*entry))) return;
     if (!entry->heard) {
       ++heard_count_;
       --in_segment_[segment];
@@ -104,13 +102,13 @@ void Fdb::hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind k
   entry->heard = true;
   entry->port = port;
   entry->kind = kind;
-  entry->seen_ms = seen_ms;
+  stamps_[table_.place_of(*entry)] = stamp;
   ++on_port_[port];
 }
 
-void Fdb::forget_heard(MacAddress mac, SegmentIndex segment, PortIndex port) {
+void Fdb::forget_heard(MacAddress mac, SegmentIndex segment, std::uint32_t stamp) {
   MacTable::Entry* entry = table_.find(mac, segment);
-  if (entry != nullptr && entry->heard && entry->port == port) forget(*entry);
+  if (entry != nullptr && entry->heard && stamp_of(*entry) == stamp) forget(*entry);
 }
 
 void Fdb::forget(MacTable::Entry& entry) {
@@ -154,9 +152,11 @@ bool Fdb::claim(PortIndex port, std::uint64_t interface) {
 
 void Fdb::take_over(Fdb& other) {
   claims_ = other.claims_;  // the same size: no allocation
-  other.visit(0, other.bucket_count(), [this](const MacTable::Entry& from) {
+  clock_ = other.clock_;
+  other.visit(0, other.bucket_count(), [&](const MacTable::Entry& from) {
     if (MacTable::Entry* to = table_.insert(from.mac(), from.segment()); to != nullptr) {
       *to = from;
+      stamps_[table_.place_of(*to)] = other.stamp_of(from);
       ++on_port_[from.port];
       if (from.heard) {
         ++heard_count_;

@@ -6,7 +6,10 @@
 // port that no longer learns are dead too: find() asks the snapshot. One worker's thread only.
 //
 // The worker of a port owns what the port has taught: it counts and ages it, and announces it to
-// the others (dataplane/crossing), whose entries are `heard` and live until it says otherwise.
+// the others (dataplane/crossing), whose entries are `heard` and live until it says otherwise. Each
+// lesson has a stamp, greater than that of every lesson its worker knew of; where two workers learn
+// an address at once, all keep the one with the greater stamp, in whatever order they hear of them.
+// (L. Lamport, "Time, clocks, and the ordering of events in a distributed system", 1978.)
 #pragma once
 
 #include <algorithm>
@@ -29,8 +32,11 @@ class Fdb {
     DropReason reason = DropReason::mac_limit;  // of a refusal
   };
 
-  /// `entries`: learned addresses of all segments together.
-  Fdb(std::size_t entries, HashKey key) : table_(entries, key) {}
+  /// `entries`: learned addresses of all segments together, whichever worker owns them.
+  Fdb(std::size_t entries, HashKey key, std::uint8_t worker = 0)
+      : table_(entries, key),
+        stamps_(std::size_t{table_.bucket_count()} * MacTable::kBucketEntries),
+        clock_(kWorkersMax - 1u - worker) {}
 
   /// Where an address was learned; nullptr if nowhere, or if that no longer counts.
   [[nodiscard]] const MacTable::Entry* find(const Snapshot& snapshot,
@@ -53,16 +59,14 @@ class Fdb {
   PortIndex learn(const Snapshot& snapshot, PortIndex from, MacAddress source, bool shared,
                   Change change, std::uint32_t now_ms);
 
-  /// What this worker's own ports have taught of an address, if it is newer than `seen_ms`, or as
-  /// new and `wins_ties`; nullptr otherwise.
-  [[nodiscard]] const MacTable::Entry* find_newer(const Snapshot& snapshot, MacAddress mac,
-                                                  SegmentIndex segment, std::uint32_t seen_ms,
-                                                  bool wins_ties, std::uint32_t now_ms) const;
-  /// What another worker's port has taught it, at `seen_ms`.
+  /// Another worker's port has taught it, with that stamp.
   void hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind kind,
-            std::uint32_t seen_ms);
-  /// The worker of `port` has forgotten what it had announced.
-  void forget_heard(MacAddress mac, SegmentIndex segment, PortIndex port);
+            std::uint32_t stamp);
+  /// The worker whose lesson had the stamp has forgotten it.
+  void forget_heard(MacAddress mac, SegmentIndex segment, std::uint32_t stamp);
+  [[nodiscard]] std::uint32_t stamp_of(const MacTable::Entry& entry) const {
+    return stamps_[table_.place_of(entry)];
+  }
 
   /// Which port with link_local = "any" has claimed fe80::`interface`: one of
   /// Snapshot::link_local_ports, or none.
@@ -141,7 +145,14 @@ class Fdb {
     return std::ranges::find(macs, entry.mac()) != macs.end();
   }
 
+  /// Stamps are a count, and the worker in the lowest bits: no two are the same.
+  static bool is_later(std::uint32_t stamp, std::uint32_t than) {
+    return static_cast<std::int32_t>(stamp - than) > 0;
+  }
+
   MacTable table_;
+  std::vector<std::uint32_t> stamps_;  // by place in the table
+  std::uint32_t clock_;                // the last stamp
   std::array<std::uint32_t, kPortsMax> on_port_{};
   std::array<std::uint32_t, kSegmentsMax> in_segment_{};  // its own
   std::size_t heard_count_ = 0;

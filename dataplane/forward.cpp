@@ -82,7 +82,15 @@ void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
       fdb.learn(snapshot, frame.from, parsed.source, verdict.shared_source, change, now_ms);
   if (!is_news) return;
   if (!crossings_.alone()) {
-    announce_learned(*fdb.find(snapshot, parsed.source, port.segment, now_ms));
+    const MacTable::Entry* entry = fdb.find(snapshot, parsed.source, port.segment, now_ms);
+    Crossing news;
+    news.kind = Crossing::Kind::learned;
+    news.entry_kind = entry->kind;
+    news.from = frame.from;
+    news.segment = port.segment;
+    news.stamp = fdb.stamp_of(*entry);
+    news.mac = parsed.source;
+    crossings_.announce(news);
   }
   Event event;
   event.kind = before == kNoPort ? Event::Kind::learned : Event::Kind::moved;
@@ -91,17 +99,6 @@ void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
   event.segment = port.segment;
   event.mac = parsed.source;
   if (!mailbox_.events.push(event)) mailbox_.events_lost.fetch_add(1, std::memory_order_relaxed);
-}
-
-void Forwarder::announce_learned(const MacTable::Entry& entry) {
-  Crossing news;
-  news.kind = Crossing::Kind::learned;
-  news.entry_kind = entry.kind;
-  news.from = entry.port;
-  news.segment = entry.segment();
-  news.seen_ms = entry.seen_ms;
-  news.mac = entry.mac();
-  crossings_.announce(news);
 }
 
 void Forwarder::claim(const Snapshot& snapshot, Fdb& fdb, PortIndex port, const Parsed& parsed) {
@@ -200,9 +197,10 @@ void Forwarder::arrive(const Snapshot& snapshot, Fdb& fdb, const Crossing& cross
     case Crossing::Kind::flood:
       return arrive_flood(snapshot, crossing);
     case Crossing::Kind::learned:
-      return arrive_learned(snapshot, fdb, crossing, now_ms);
+      return fdb.hear(crossing.mac, crossing.segment, crossing.from, crossing.entry_kind,
+                      crossing.stamp);
     case Crossing::Kind::aged:
-      return fdb.forget_heard(crossing.mac, crossing.segment, crossing.from);
+      return fdb.forget_heard(crossing.mac, crossing.segment, crossing.stamp);
     case Crossing::Kind::claimed:
       fdb.claim(crossing.from, crossing.interface);
       return;
@@ -250,21 +248,6 @@ void Forwarder::arrive_flood(const Snapshot& snapshot, const Crossing& crossing)
     }
   }
   pool_.release(frame.head);
-}
-
-// Two workers may learn one address at the same time. The later lesson counts, or the one of the
-// lower worker, and the other one is told.
-void Forwarder::arrive_learned(const Snapshot& snapshot, Fdb& fdb, const Crossing& news,
-                               std::uint32_t now_ms) {
-  const bool wins_ties =
-      !snapshot.has(news.from) || snapshot.worker < snapshot.ports[news.from].worker;
-  const MacTable::Entry* newer =
-      fdb.find_newer(snapshot, news.mac, news.segment, news.seen_ms, wins_ties, now_ms);
-  if (newer != nullptr && crossings_.room() > 0) {
-    announce_learned(*newer);
-  } else {
-    fdb.hear(news.mac, news.segment, news.from, news.entry_kind, news.seen_ms);
-  }
 }
 
 void Forwarder::drop(const Frame& frame, const Verdict& verdict) {

@@ -50,12 +50,9 @@ class Forwarder {
   void arrive_unicast(const Snapshot& snapshot, const Fdb& fdb, const Crossing& crossing,
                       std::uint32_t now_ms);
   void arrive_flood(const Snapshot& snapshot, const Crossing& crossing);
-  void arrive_learned(const Snapshot& snapshot, Fdb& fdb, const Crossing& news,
-                      std::uint32_t now_ms);
   [[nodiscard]] static std::optional<DropReason> refusal(const Snapshot& snapshot, const Fdb& fdb,
                                                          const Crossing& crossing,
                                                          std::uint32_t now_ms);
-  void announce_learned(const MacTable::Entry& entry);
   void remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame, const Parsed& parsed,
                 const Verdict& verdict, std::uint32_t now_ms);
   void flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,

@@ -91,6 +91,10 @@ class MacTable {
   }
 
   [[nodiscard]] std::uint32_t bucket_count() const { return mask_ + 1; }
+  /// The number of an entry's place, below bucket_count() * kBucketEntries.
+  [[nodiscard]] std::size_t place_of(const Entry& entry) const {
+    return static_cast<std::size_t>(&entry - buckets_.front().entries.data());
+  }
   [[nodiscard]] Bucket& bucket(std::uint32_t place) { return buckets_[place].entries; }
   [[nodiscard]] std::size_t used() const { return used_; }
   [[nodiscard]] std::size_t room() const { return buckets_.size() * kBucketEntries / 4; }

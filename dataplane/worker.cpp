@@ -69,6 +69,7 @@ void Worker::announce_aged(const MacTable::Entry& entry) {
   Crossing aged;
   aged.kind = Crossing::Kind::aged;
   aged.from = entry.port;
+  aged.stamp = fdb_->stamp_of(entry);
   aged.segment = entry.segment();
   aged.mac = entry.mac();
   crossings_->announce(aged);

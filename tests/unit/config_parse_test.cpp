@@ -199,8 +199,8 @@ TEST(Parse, UnknownTablesAndKeysAreRefused) {
             "b.toml:5:3: port vm1: unknown key \"macc\"; did you mean \"mac\"?");
   EXPECT_EQ(error_in_guest("colour = 1"),
             "b.toml:5:1: port vm1: unknown key \"colour\"; known are segment, device, attach, mac, "
-            "ip, prefixes, routes, link_local, shared, allow, limit, mac_max, trusted, isolated, "
-            "enforce, unknown, transit, take_over");
+            "ip, prefixes, routes, link_local, shared, allow, limit, mac_max, worker, trusted, "
+            "isolated, enforce, unknown, transit, take_over");
   EXPECT_EQ(error_of("[segment.lan]\nage = 1\n"),
             "b.toml:2:1: segment lan: unknown key \"age\"; known are ageing, mac_limit");
   EXPECT_EQ(error_of("[bulkhead]\nworker = 1\n"),
@@ -277,14 +277,13 @@ TEST(Parse, ValuesNotBuiltYetAreRefusedByName) {
             "b.toml:5:10: port vm1: attach = \"xdp\" is not supported yet; remove it");
   EXPECT_EQ(error_in_guest("attach = \"dpdk\""),
             "b.toml:5:10: port vm1: attach must be \"conduit\", not \"dpdk\"");
-  EXPECT_EQ(error_of("[bulkhead]\nworkers = 2\n"),
-            "b.toml:2:11: bulkhead: workers = 2 is not supported yet; use 1");
 }
 
 TEST(Parse, DaemonKeysSayWhatTheyTake) {
   const auto error = [](const std::string& line) { return error_of("[bulkhead]\n" + line + "\n"); };
-  EXPECT_EQ(error("workers = 0"), "b.toml:2:11: bulkhead: workers must be 1, not 0");
-  EXPECT_EQ(error("workers = \"1\""), "b.toml:2:11: bulkhead: workers must be 1, not \"1\"");
+  EXPECT_EQ(error("workers = 17"), "b.toml:2:11: bulkhead: workers must be 1 to 16, not 17");
+  EXPECT_EQ(error("workers = 0"), "b.toml:2:11: bulkhead: workers must be 1 to 16, not 0");
+  EXPECT_EQ(error("workers = \"1\""), "b.toml:2:11: bulkhead: workers must be 1 to 16, not \"1\"");
   EXPECT_EQ(error("poll = \"fast\""),
             "b.toml:2:8: bulkhead: poll must be \"adaptive\" or \"busy\", not \"fast\"");
   EXPECT_EQ(error("log = \"verbose\""),

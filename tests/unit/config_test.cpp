@@ -123,6 +123,34 @@ std::string error_in_guest(const std::string& lines) {
   return error_of("[port.vm1]\ndevice = \"tap1\"\nmac = \"52:54:00:00:00:01\"\n" + lines);
 }
 
+TEST(Check, AWorkerIsOneThatThereIs) {
+  const std::string rest = "device = \"t\"\nmac = \"52:54:00:00:00:01\"\nip = \"any\"\n";
+  EXPECT_EQ(error_of("[port.vm1]\n" + rest + "worker = 1\n"),
+            "b.toml:1:1: port vm1: worker = 1, and there is only worker 0; raise `workers` or "
+            "remove it");
+  const std::string three = "[bulkhead]\nworkers = 3\n[port.vm1]\n" + rest;
+  EXPECT_EQ(error_of(three + "worker = 2\n"), "");
+  EXPECT_EQ(error_of(three + "worker = 3\n"),
+            "b.toml:3:1: port vm1: worker = 3, and there are workers 0 to 2; choose one of them or "
+            "raise `workers`");
+  EXPECT_EQ(error_of(three + "worker = 16\n"),
+            "b.toml:7:10: port vm1: worker must be 0 to 15, not 16");
+}
+
+TEST(Check, PortsThatClaimAddressesShareAWorker) {
+  const auto text = [](const std::string& second) {
+    return "[bulkhead]\nworkers = 2\n[port.vm1]\ndevice = \"t\"\nmac = \"any\"\nip = \"any\"\n"
+           "link_local = \"any\"\nworker = 0\n[port.vm2]\ndevice = \"u\"\nmac = \"any\"\n"
+           "ip = \"any\"\nlink_local = \"any\"\n" + second;
+  };
+  EXPECT_EQ(error_of(text("worker = 1\n")),
+            "b.toml:9:1: port vm2: worker = 1, and port vm1 has 0: ports of one segment with "
+            "link_local = \"any\" share a worker; say the same for both");
+  EXPECT_EQ(error_of(text("worker = 0\n")), "");
+  EXPECT_EQ(error_of(text("worker = 1\nsegment = \"other\"\n")), "");
+  EXPECT_EQ(error_of(text("")), "");
+}
+
 TEST(Check, AnEmptyIpNeedsAddressesElsewhere) {
   const std::string nothing =
       "b.toml:1:1: port vm1: ip = [] leaves the port without an address; give it `ip`, `prefixes`, "

@@ -39,6 +39,7 @@ std::string difference(const Config& left, const Config& right) {
 constexpr const char* kEveryKey = R"([bulkhead]
 socket = "/tmp/a \"b\"\\c\u0009\u007fé/control.sock"
 state = "/var/lib/bulkhead/state"
+workers = 2
 cpus = [1]
 poll = "busy"
 log = "debug"
@@ -63,6 +64,7 @@ link_local = ["fe80::3/128", "fe80::4/64"]
 shared = ["00:00:5e:00:01:07", "192.168.50.1/24"]
 allow = ["router", "vrrp"]
 limit = { arp_nd = "none", broadcast = 1000, dhcp = 0 }
+worker = 1
 isolated = true
 enforce = false
 unknown = true
