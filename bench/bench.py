@@ -20,7 +20,8 @@ its own (tests/e2e/lab.py), and only the one whose turn it is runs. Each turn me
   * ping, idle and while iperf3 runs.
 
 Cores: the generator, and with it the kernel's work for its frames, is on core 0; bulkhead's worker
-on core 1, with what the receiving guest's kernel does for frames that the worker sends. The bridge
+on core 1, with what the receiving guest's kernel does for frames that the worker sends; of two
+workers each has one guest, and the second shares core 0 with the generator. The bridge
 has no thread: it runs on the generator's core, up to the sink, and leaves core 1 idle. iperf3 and
 ping run where the scheduler puts them. CPU by kind is the whole machine's, /proc/stat, while frames
 flow: what others do on it counts too, so it waits for quiet before each turn, but not long.
@@ -65,6 +66,7 @@ class Bridge(Peer):
 PEERS = {
     "bulkhead-adaptive": lambda: Bulkhead("adaptive"),
     "bulkhead-busy": lambda: Bulkhead("busy"),
+    "bulkhead-2": lambda: Bulkhead("adaptive", workers=2),
     "bridge-nf": lambda: Bridge(True),
     "bridge": lambda: Bridge(False),
 }

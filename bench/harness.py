@@ -92,9 +92,10 @@ class Peer:
 
 
 class Bulkhead(Peer):
-    def __init__(self, poll):
-        super().__init__(f"bulkhead, {poll}")
-        self.lab.config["bulkhead"] |= {"cpus": [WORKER_CORE], "poll": poll}
+    def __init__(self, poll, workers=1):
+        super().__init__(f"bulkhead, {poll}" + (f", {workers} workers" if workers > 1 else ""))
+        cpus = [WORKER_CORE, GENERATOR_CORE][:workers]
+        self.lab.config["bulkhead"] |= {"cpus": cpus, "poll": poll, "workers": workers}
 
     def start(self):
         self.lab.start()

@@ -313,7 +313,7 @@ TEST(PartOf, DividesALimitAmongTheWorkersWithPortsThatLearn) {
   EXPECT_EQ(sum, 10u);
   EXPECT_EQ(parts, (std::vector<std::uint32_t>{4, 1, 0, 5}));
   team.config.ports.at("d").mac_max = 160;  // who may learn more has more of it
-  EXPECT_EQ(team.snapshot_of(1)->segments[0].mac_limit, 6u);
+  EXPECT_EQ(team.snapshot_of(1)->segments[0].mac_limit, 7u);
 }
 
 // Any interleaving: who has his turn when, and how much he gets to see, is drawn.
