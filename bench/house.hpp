@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <random>
@@ -57,8 +58,9 @@ struct House {
     snapshot = control::compile(config, sites, {{"default", 0}}, kKey);
     uplink = static_cast<PortIndex>(guests);
     for (std::size_t i = 0; i < learned; ++i) {
-      const Fdb::Judgement taught = fdb.judge(*snapshot, uplink, learned_mac(i), false, 0);
-      fdb.learn(*snapshot, uplink, learned_mac(i), false, taught.change, 0);
+      const MacTable::Hashed mac = fdb.hashed(*snapshot, uplink, learned_mac(i));
+      const Fdb::Judgement taught = fdb.judge(*snapshot, uplink, mac, false, 0);
+      fdb.learn(*snapshot, uplink, mac, false, taught.change, 0);
     }
   }
 
@@ -88,7 +90,7 @@ class NullBackend : public Backend {
       const Sample& sample = samples_[++next_ % kSamples];
       Buffer* buffer = pool_.take();
       buffer->data = pool_.start_of(buffer->chunk);
-      std::copy(sample.bytes.begin(), sample.bytes.end(), buffer->data);
+      std::memcpy(buffer->data, sample.bytes.data(), kFrameBytes);
       buffer->length = kFrameBytes;
       frame = {buffer, kFrameBytes, sample.from};
     }

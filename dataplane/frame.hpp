@@ -39,9 +39,8 @@ class BufferPool {
   /// A free buffer with one reference, no data and the whole chunk to fill; nullptr if none is
   /// left.
   Buffer* take() {
-    if (free_.empty()) return nullptr;
-    Buffer* buffer = free_.back();
-    free_.pop_back();
+    if (free_count_ == 0) return nullptr;
+    Buffer* buffer = free_[--free_count_];
     buffer->next = nullptr;
     buffer->references = 1;
     return buffer;
@@ -53,7 +52,7 @@ class BufferPool {
     if (--head->references > 0) return;
     for (Buffer* buffer = head; buffer != nullptr;) {
       Buffer* next = buffer->next;
-      free_.push_back(buffer);  // never grows: reserved for all
+      free_[free_count_++] = buffer;
       buffer = next;
     }
   }
@@ -67,15 +66,14 @@ class BufferPool {
   [[nodiscard]] std::uint32_t chunk_count() const {
     return static_cast<std::uint32_t>(buffers_.size());
   }
-  [[nodiscard]] std::uint32_t free_count() const {
-    return static_cast<std::uint32_t>(free_.size());
-  }
+  [[nodiscard]] std::uint32_t free_count() const { return free_count_; }
 
  private:
   std::span<std::uint8_t> memory_;
   std::uint32_t chunk_bytes_;
   std::vector<Buffer> buffers_;
-  std::vector<Buffer*> free_;  // a stack: what was used last is still in the cache
+  std::vector<Buffer*> free_;  // a stack, with room for all: what was used last is in the cache
+  std::uint32_t free_count_ = 0;
 };
 
 }  // namespace bulkhead

@@ -63,6 +63,9 @@ enum class Flaw : std::uint8_t {
 };
 
 struct Parsed {
+  Parsed() {
+  }  // not an aggregate: GCC would clear one with rep stos, which takes longer than parse()
+
   MacAddress destination;
   MacAddress source;
   IpAddress sender;     // IP source, or ARP sender protocol address
