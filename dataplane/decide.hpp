@@ -44,8 +44,9 @@ struct Verdict {
   Budget budget = Budget::none;
   Refusal shadow;  // what it would have been dropped as, were the port enforced
 
+  /// Whether the frame, if it is not dropped, changes more than the age of its source.
   [[nodiscard]] bool leaves_a_mark() const {
-    return change != Fdb::Change::nothing || budget != Budget::none || claims || bool(shadow);
+    return change > Fdb::Change::refresh || budget != Budget::none || claims || bool(shadow);
   }
 };
 
@@ -390,7 +391,11 @@ template <class Trace>
 }
 
 [[nodiscard]] inline Budget budget_of(const Parsed& frame) {
-  switch (frame.flaw == Flaw::none ? frame.message : Message::data) {
+  const Budget by_destination = !frame.destination.is_group()      ? Budget::none
+                                : frame.destination.is_broadcast() ? Budget::broadcast
+                                                                   : Budget::multicast;
+  if (frame.message == Message::data || frame.flaw != Flaw::none) return by_destination;
+  switch (frame.message) {
     case Message::arp_request:
     case Message::arp_probe:
     case Message::arp_announcement:
@@ -407,8 +412,7 @@ template <class Trace>
     case Message::dhcpv6_server:
       return Budget::dhcp;
     default:
-      if (!frame.destination.is_group()) return Budget::none;
-      return frame.destination.is_broadcast() ? Budget::broadcast : Budget::multicast;
+      return by_destination;
   }
 }
 
@@ -634,7 +638,7 @@ template <class Trace>
   detail::route(c, verdict);
   if (verdict.kind == Verdict::Kind::drop) return verdict;  // law 1
   verdict.change = change;
-  verdict.claims = !verdict.shadow && port.any_link_local && frame.payload == Payload::ipv6;
+  verdict.claims = port.any_link_local && !verdict.shadow && frame.payload == Payload::ipv6;
   return verdict;
 }
 

@@ -36,8 +36,8 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, const MacTable::H
     case Change::refuse:
       return before;
     case Change::refresh:
-      entry = table_.find(source);
-      break;
+      refresh(snapshot, from, source, shared, now_ms);
+      return before;
     case Change::insert:
       entry = table_.insert(source);
       ++on_port_[from];

@@ -55,6 +55,14 @@ class Fdb {
   PortIndex learn(const Snapshot& snapshot, PortIndex from, const MacTable::Hashed& source,
                   bool shared, Change change, std::uint32_t now_ms);
 
+  /// The part of learn() that most frames need: of an address that is where it was.
+  void refresh(const Snapshot& snapshot, PortIndex from, const MacTable::Hashed& source,
+               bool shared, std::uint32_t now_ms) {
+    MacTable::Entry* entry = table_.find(source);
+    entry->kind = kind_of(snapshot.ports[from], shared);
+    entry->seen_ms = now_ms;
+  }
+
   /// An address as judge() and learn() want it, in the segment of the port.
   [[nodiscard]] MacTable::Hashed hashed(const Snapshot& snapshot, PortIndex from,
                                         MacAddress source) const {

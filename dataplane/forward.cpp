@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <new>
 #include <utility>
 
 namespace bulkhead {
@@ -22,11 +21,11 @@ Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailb
                                          std::span<const Frame> frames, std::uint32_t now_ms) {
   assert(frames.size() <= kBatchFrames);
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    // Made in place: a copy would wait for the parts of what was just written.
-    new (&batch_[i].parsed) Parsed(parse(frames[i]));
+    parse(frames[i], batch_[i].parsed);
     batch_[i].hashes = hashes_of(snapshot, batch_[i].parsed, frames[i].from);
     snapshot.bound.prefetch(batch_[i].hashes.destination);
     fdb.prefetch(batch_[i].hashes.destination);
+    fdb.prefetch(batch_[i].hashes.source);
   }
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const Frame& frame = frames[i];
@@ -35,8 +34,11 @@ Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailb
     ++ingress.received;
     ingress.received_bytes += frame.length;
     const Verdict verdict = decide(snapshot, {fdb, limiter_}, parsed, hashes, frame.from, now_ms);
-    if (verdict.kind != Verdict::Kind::drop && verdict.leaves_a_mark()) {
-      remember(snapshot, fdb, frame, batch_[i], verdict, now_ms);
+    if (verdict.kind != Verdict::Kind::drop) {
+      if (verdict.change == Fdb::Change::refresh) {
+        fdb.refresh(snapshot, frame.from, hashes.source, verdict.shared_source, now_ms);
+      }
+      if (verdict.leaves_a_mark()) remember(snapshot, fdb, frame, batch_[i], verdict, now_ms);
     }
     switch (verdict.kind) {
       case Verdict::Kind::unicast:
@@ -57,7 +59,7 @@ Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailb
   }
 }
 
-// What the frame teaches and costs.
+// What the frame teaches and costs, but for an age.
 void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame, const Read& read,
                          Verdict verdict, std::uint32_t now_ms) {
   const Parsed& parsed = read.parsed;
@@ -80,9 +82,9 @@ void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
     }
   }
   const Fdb::Change change = verdict.change;
+  if (change != Fdb::Change::insert && change != Fdb::Change::move) return;
   const PortIndex before =
       fdb.learn(snapshot, frame.from, read.hashes.source, verdict.shared_source, change, now_ms);
-  if (change != Fdb::Change::insert && change != Fdb::Change::move) return;
   Event event;
   event.kind = before == kNoPort ? Event::Kind::learned : Event::Kind::moved;
   event.port = frame.from;

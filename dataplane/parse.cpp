@@ -136,8 +136,7 @@ bool is_rarp_announcement(Reader reader, MacAddress destination, MacAddress sour
 }
 
 // RFC 951, RFC 2131 section 2: op, htype, hlen, ..., chaddr at 28.
-[[gnu::noinline]] void parse_dhcp(Reader reader, std::uint32_t at, std::uint32_t end,
-                                  Parsed& parsed) {
+void parse_dhcp_client(Reader reader, std::uint32_t at, std::uint32_t end, Parsed& parsed) {
   const bool has_client =
       at + 34 <= end && reader.holds(at + 34) && reader.u8(at + 1) == 1 && reader.u8(at + 2) == 6;
   if (has_client) {
@@ -146,25 +145,26 @@ bool is_rarp_announcement(Reader reader, MacAddress destination, MacAddress sour
   }
 }
 
-/// UDP ports that say something; at `at` is the UDP header, which is there.
-void parse_udp(Reader reader, std::uint32_t at, std::uint32_t end, bool is_v4, Parsed& parsed) {
+/// A datagram to one end of DHCPv4 or the other. `whole`: not the first of its fragments.
+[[gnu::noinline]] void parse_dhcp(Reader reader, std::uint32_t at, std::uint32_t end, bool whole,
+                                  Parsed& parsed) {
   const std::uint8_t operation = end - at > 8 ? reader.u8(at + 8) : 0;
-  const std::uint16_t from = reader.u16(at);
-  const std::uint16_t to = reader.u16(at + 2);
-  switch (to) {
+  const bool to_server = reader.u16(at + 2) == 67;
+  // Servers answer relays at the clients' end of it: BOOTREPLY is a server's wherever it goes.
+  parsed.message = to_server && operation != 2 ? Message::dhcp_client : Message::dhcp_server;
+  parsed.dhcp_from_nowhere = to_server && operation == 1 && whole && reader.u16(at) == 68 &&
+                             parsed.destination.is_broadcast() &&
+                             parsed.receiver.is_v4_limited_broadcast();
+  parse_dhcp_client(reader, at + 8, end, parsed);
+}
+
+/// UDP ports that say something; at `at` is the UDP header, which is there.
+inline void parse_udp(Reader reader, std::uint32_t at, std::uint32_t end, bool is_v4, bool whole,
+                      Parsed& parsed) {
+  switch (reader.u32(at) & 0xffff) {  // to
     case 67:
-      if (!is_v4) break;
-      // Servers answer relays at the clients' end of it: BOOTREPLY is a server's wherever it goes.
-      parsed.message = operation == 2 ? Message::dhcp_server : Message::dhcp_client;
-      parse_dhcp(reader, at + 8, end, parsed);
-      parsed.dhcp_from_nowhere = from == 68 && operation == 1 &&
-                                 parsed.destination.is_broadcast() &&
-                                 parsed.receiver.is_v4_limited_broadcast();
-      break;
     case 68:
-      if (!is_v4) break;
-      parsed.message = Message::dhcp_server;
-      parse_dhcp(reader, at + 8, end, parsed);
+      if (is_v4) parse_dhcp(reader, at, end, whole, parsed);
       break;
     case 546:
       if (!is_v4) parsed.message = Message::dhcpv6_server;
@@ -223,7 +223,7 @@ bool is_harmless_v4_option(std::uint8_t type) {
   return std::ranges::find(kHarmless, type) != kHarmless.end();
 }
 
-[[gnu::noinline]] bool has_sound_v4_options(Reader reader, std::uint32_t at, std::uint32_t end) {
+bool has_sound_v4_options(Reader reader, std::uint32_t at, std::uint32_t end) {
   while (at < end) {
     const std::uint8_t type = reader.u8(at);
     if (type == 0) return true;  // end of list
@@ -238,8 +238,63 @@ bool is_harmless_v4_option(std::uint8_t type) {
   return true;
 }
 
-// RFC 791.
-void parse_ipv4(Reader reader, Parsed& parsed) {
+/// Enough to say what it is: ports, or a type.
+constexpr std::uint32_t ipv4_payload_bytes(std::uint8_t protocol) {
+  switch (protocol) {
+    case kUdp:
+      return 8;
+    case kTcp:
+    case kIcmp:
+    case kIgmp:
+      return 4;
+    default:
+      return 0;
+  }
+}
+
+/// What follows an IPv4 header of `header` bytes, which has been found sound.
+inline void parse_ipv4_payload(Reader reader, std::uint32_t header, std::uint32_t total,
+                               Parsed& parsed) {
+  constexpr std::uint32_t kAt = kEthernetHeaderBytes;
+  const std::uint16_t fragment = reader.u16(kAt + 6);
+  if ((fragment & 0x1fff) != 0) return;  // not the first: its source is all there is to it
+  const std::uint32_t at = kAt + header;
+  const std::uint8_t protocol = reader.u8(kAt + 9);
+  const std::uint32_t needed = ipv4_payload_bytes(protocol);
+  if (total - header < needed || !reader.holds(at + needed)) {
+    parsed.flaw = Flaw::ipv4_payload;
+    return;
+  }
+  switch (protocol) {
+    case kTcp:
+      break;
+    case kUdp:
+      parse_udp(reader, at, kAt + total, true, (fragment & 0x2000) == 0, parsed);
+      break;
+    case kIgmp:
+      parsed.message = igmp_message(reader.u8(at));
+      break;
+    case kIcmp:
+      if (reader.u8(at) == 5) parsed.message = Message::redirect;
+      if (reader.u8(at) == 9) parsed.message = Message::router_advertisement;  // RFC 1256
+      break;
+    default:
+      parsed.message = message_of(protocol);
+  }
+}
+
+[[gnu::noinline]] void parse_ipv4_options(Reader reader, std::uint32_t header, std::uint32_t total,
+                                          Parsed& parsed) {
+  constexpr std::uint32_t kAt = kEthernetHeaderBytes;
+  if (!has_sound_v4_options(reader, kAt + 20, kAt + header)) {
+    parsed.flaw = Flaw::ipv4_option;
+    return;
+  }
+  parse_ipv4_payload(reader, header, total, parsed);
+}
+
+// RFC 791. What most frames need is kept free of calls that it would have to come back from.
+inline void parse_ipv4(Reader reader, Parsed& parsed) {
   constexpr std::uint32_t kAt = kEthernetHeaderBytes;
   if (!reader.holds(kAt + 20)) {  // first, so that nothing below need be range-checked
     parsed.flaw = Flaw::ipv4_header;
@@ -254,38 +309,8 @@ void parse_ipv4(Reader reader, Parsed& parsed) {
   }
   parsed.sender = reader.v4(kAt + 12);
   parsed.receiver = reader.v4(kAt + 16);
-  if (header > 20 && !has_sound_v4_options(reader, kAt + 20, kAt + header)) {
-    parsed.flaw = Flaw::ipv4_option;
-    return;
-  }
-  const std::uint16_t fragment = reader.u16(kAt + 6);
-  if ((fragment & 0x1fff) != 0) return;  // not the first: its source is all there is to it
-  const std::uint8_t protocol = reader.u8(kAt + 9);
-  const std::uint32_t at = kAt + header;
-  // Enough to say what it is: ports, or a type.
-  const std::uint32_t needed = protocol == kUdp                         ? 8
-                               : protocol == kTcp                       ? 4
-                               : protocol == kIcmp || protocol == kIgmp ? 4
-                                                                        : 0;
-  if (total - header < needed || !reader.holds(at + needed)) {
-    parsed.flaw = Flaw::ipv4_payload;
-    return;
-  }
-  switch (protocol) {
-    case kUdp:
-      parse_udp(reader, at, kAt + total, true, parsed);
-      if ((fragment & 0x2000) != 0) parsed.dhcp_from_nowhere = false;
-      break;
-    case kIgmp:
-      parsed.message = igmp_message(reader.u8(at));
-      break;
-    case kIcmp:
-      if (reader.u8(at) == 5) parsed.message = Message::redirect;
-      if (reader.u8(at) == 9) parsed.message = Message::router_advertisement;  // RFC 1256
-      break;
-    default:
-      parsed.message = message_of(protocol);
-  }
+  if (header > 20) return parse_ipv4_options(reader, header, total, parsed);
+  parse_ipv4_payload(reader, 20, total, parsed);
 }
 
 /// What a host may say beside a link-layer address (IANA "IPv6 Neighbor Discovery Option Formats"):
@@ -517,7 +542,7 @@ Flaw walk_chain(Reader reader, std::uint32_t end, Upper& upper) {
   }
   switch (upper.protocol) {
     case kUdp:
-      parse_udp(reader, upper.at, end, false, parsed);
+      parse_udp(reader, upper.at, end, false, true, parsed);
       break;
     case kIcmpv6:
       parse_icmpv6(reader, upper.at, end, upper.has_extension, parsed);
@@ -529,15 +554,16 @@ Flaw walk_chain(Reader reader, std::uint32_t end, Upper& upper) {
 
 }  // namespace
 
-Parsed parse(const Frame& frame) {
+void parse(const Frame& frame, Parsed& parsed) {
   const Reader reader(*frame.head);
-  Parsed parsed;
+  parsed = Parsed();
   parsed.length = frame.length;
   parsed.whole_header = reader.holds(kEthernetHeaderBytes);
-  if (!parsed.whole_header) return parsed;
+  if (!parsed.whole_header) return;
+  const std::uint64_t source_and_ethertype = reader.u64(6);
   parsed.destination = {reader.u64(0) >> 16};
-  parsed.source = {reader.u64(6) >> 16};
-  parsed.ethertype = static_cast<std::uint16_t>(reader.u64(6));
+  parsed.source = {source_and_ethertype >> 16};
+  parsed.ethertype = static_cast<std::uint16_t>(source_and_ethertype);
   parsed.bridge_control = is_bridge_control(parsed.destination);
   switch (parsed.ethertype) {
     case kEthertypeIpv4:
@@ -567,7 +593,6 @@ Parsed parse(const Frame& frame) {
     default:
       break;
   }
-  return parsed;
 }
 
 }  // namespace bulkhead
