@@ -96,7 +96,6 @@ ReachClass class_of(const config::Port& port) {
 ReachSet reach_of(const config::Config& config, const std::map<std::string, Site>& sites,
                   const config::Port& from) {
   ReachSet reach;
-  reach.bits.resize(kPortsMax / 64);
   for (const auto& [name, port] : config.ports) {
     const config::Port& to = port;  // clang 14 does not let a lambda have a structured binding
     if (to.segment != from.segment || !reaches(from, to)) continue;
@@ -155,6 +154,7 @@ void bind_macs(Snapshot& snapshot, const config::Port& port, PortPolicy& policy,
     snapshot.macs.push_back(mac);
     bind(snapshot, mac, policy.segment, index, EntryKind::bound);
   }
+  if (!port.macs.empty()) policy.first_mac = port.macs.front();
   policy.shares_macs = !port.shared_macs.empty();
   for (const MacAddress mac : port.shared_macs) {
     snapshot.macs.push_back(mac);

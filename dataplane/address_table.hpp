@@ -49,7 +49,7 @@ class AddressTable {
   }
 
  private:
-  struct Lengths {
+  struct alignas(64) Lengths {
     std::vector<std::uint8_t> v4, v6;  // longest first
     [[nodiscard]] const std::vector<std::uint8_t>& of(bool is_v6) const { return is_v6 ? v6 : v4; }
   };

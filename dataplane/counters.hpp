@@ -11,18 +11,21 @@
 
 namespace bulkhead {
 
-struct PortCounters {
+/// What every frame counts in is in one cache line.
+struct alignas(64) PortCounters {
   // ingress: frames that came in by this port
   std::uint64_t received = 0;
   std::uint64_t received_bytes = 0;
   std::uint64_t unicast = 0;
   std::uint64_t flooded = 0;
-  std::array<std::uint64_t, kDropReasonCount> dropped{};
-  std::array<std::uint64_t, kDropReasonCount> shadowed{};  // passed, and would have been dropped
   // egress: frames that were to leave by this port
   std::uint64_t offered = 0;
   std::uint64_t sent = 0;
   std::uint64_t sent_bytes = 0;
+  // ingress
+  std::array<std::uint64_t, kDropReasonCount> dropped{};
+  std::array<std::uint64_t, kDropReasonCount> shadowed{};  // passed, and would have been dropped
+  // egress
   std::array<std::uint64_t, kDropReasonCount> refused{};
 
   /// Together with what another worker has counted for the same port.

@@ -16,7 +16,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "dataplane/drop_reason.hpp"
@@ -43,10 +42,11 @@ struct Verdict {
   bool claims =
       false;  // its sender or target is a link-local address that is the port's from now on
   Budget budget = Budget::none;
-  std::optional<DropReason> shadow;  // what it would have been dropped as, were the port enforced
+  Refusal shadow;  // what it would have been dropped as, were the port enforced
 
+  /// Whether the frame, if it is not dropped, changes more than the age of its source.
   [[nodiscard]] bool leaves_a_mark() const {
-    return change != Fdb::Change::nothing || budget != Budget::none || claims || shadow;
+    return change > Fdb::Change::refresh || budget != Budget::none || claims || bool(shadow);
   }
 };
 
@@ -74,8 +74,21 @@ struct Memory {
   const Limiter& limiter;
 };
 
+/// Where a frame's addresses are in every MAC table: hashed once.
+struct Hashes {
+  MacTable::Hashed source;
+  MacTable::Hashed destination;
+};
+[[nodiscard]] inline Hashes hashes_of(const Snapshot& snapshot, const Parsed& frame,
+                                      PortIndex from) {
+  const SegmentIndex segment = snapshot.ports[from].segment;
+  return {snapshot.bound.hashed(frame.source, segment),
+          snapshot.bound.hashed(frame.destination, segment)};
+}
+
 [[nodiscard]] inline bool has_mac(const Snapshot& snapshot, const PortPolicy& port,
                                   MacAddress mac) {
+  if (mac == port.first_mac) return true;
   constexpr std::size_t kFewMacs = 4;  // as fast to go through as to look up
   if (port.mac_count > kFewMacs) {
     const MacTable::Entry* bound = snapshot.bound.find(mac, port.segment);
@@ -87,10 +100,9 @@ struct Memory {
 }
 
 /// Where a destination address is: bound or static first, learned otherwise; kNoPort if nowhere.
-[[nodiscard]] inline PortIndex locate(const Snapshot& snapshot, const Fdb& fdb, MacAddress mac,
-                                      SegmentIndex segment, std::uint32_t now_ms) {
+[[nodiscard]] inline PortIndex locate(const Snapshot& snapshot, const Fdb& fdb,
+                                      const MacTable::Hashed& address, std::uint32_t now_ms) {
   assert(snapshot.bound.hash_key() == fdb.hash_key());
-  const MacTable::Hashed address = snapshot.bound.hashed(mac, segment);
   const MacTable::Entry* bound = snapshot.bound.find(address);
   if (bound != nullptr && bound->kind != EntryKind::shared) return bound->port;
   if (const MacTable::Entry* entry = fdb.find(snapshot, address, now_ms)) return entry->port;
@@ -143,20 +155,22 @@ enum class Ownership : std::uint8_t { own, others, nobodys };
 
 /// Check E: may this frame leave by `to`? `located` is locate() of its destination. Nothing if so.
 template <class Trace = NoTrace>
-[[nodiscard]] std::optional<DropReason> admit(const Snapshot& snapshot, const Parsed& frame,
-                                              PortIndex to, PortIndex located,
-                                              const Trace& trace = {});
+[[nodiscard]] Refusal admit(const Snapshot& snapshot, const Parsed& frame, PortIndex to,
+                            PortIndex located, const Trace& trace = {});
 
-/// The verdict on a frame that came in by `from`, a present port. Any thread that owns what it
-/// reads.
+/// The verdict on a frame that came in by `from`, a present port; `hashes` are hashes_of() it. Any
+/// thread that owns what it reads.
 template <class Trace = NoTrace>
 [[nodiscard]] Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& frame,
-                             PortIndex from, std::uint32_t now_ms, const Trace& trace = {});
+                             const Hashes& hashes, PortIndex from, std::uint32_t now_ms,
+                             const Trace& trace = {});
+template <class Trace = NoTrace>
+[[nodiscard]] Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& frame,
+                             PortIndex from, std::uint32_t now_ms, const Trace& trace = {}) {
+  return decide(snapshot, memory, frame, hashes_of(snapshot, frame, from), from, now_ms, trace);
+}
 
 namespace detail {
-
-using Refusal = std::optional<DropReason>;
-inline constexpr std::nullopt_t kPassed = std::nullopt;
 
 /// What every check of one frame looks at.
 template <class Trace>
@@ -164,6 +178,7 @@ struct Case {
   const Snapshot& snapshot;
   const Memory& memory;
   const Parsed& frame;
+  const Hashes& hashes;
   PortIndex from;
   const PortPolicy& port;
   const MacTable::Entry* bound;  // the source's, if it need not be the port's own
@@ -220,7 +235,7 @@ struct Case {
 template <class Trace>
 [[nodiscard]] bool takes_what_is_others(const Case<Trace>& c) {
   if (hides_addresses(c.frame.flaw)) return true;
-  const MacTable::Entry* bound = c.snapshot.bound.find(c.frame.source, c.port.segment);
+  const MacTable::Entry* bound = c.snapshot.bound.find(c.hashes.source);
   if (bound != nullptr && bound->port != c.from &&
       !(bound->kind == EntryKind::shared && has_mac(c.snapshot, c.port, c.frame.source))) {
     return true;
@@ -376,7 +391,11 @@ template <class Trace>
 }
 
 [[nodiscard]] inline Budget budget_of(const Parsed& frame) {
-  switch (frame.flaw == Flaw::none ? frame.message : Message::data) {
+  const Budget by_destination = !frame.destination.is_group()      ? Budget::none
+                                : frame.destination.is_broadcast() ? Budget::broadcast
+                                                                   : Budget::multicast;
+  if (frame.message == Message::data || frame.flaw != Flaw::none) return by_destination;
+  switch (frame.message) {
     case Message::arp_request:
     case Message::arp_probe:
     case Message::arp_announcement:
@@ -393,8 +412,7 @@ template <class Trace>
     case Message::dhcpv6_server:
       return Budget::dhcp;
     default:
-      if (frame.destination.is_broadcast()) return Budget::broadcast;
-      return frame.destination.is_group() ? Budget::multicast : Budget::none;
+      return by_destination;
   }
 }
 
@@ -438,7 +456,7 @@ inline void drop(Verdict& verdict, DropReason reason, PortIndex refuser = kNoPor
   verdict.kind = Verdict::Kind::drop;
   verdict.reason = reason;
   verdict.port = refuser;
-  verdict.shadow.reset();
+  verdict.shadow = kPassed;
 }
 
 /// A question who has an address: to the owner if in reach, and nobody else. Without one, to those
@@ -488,8 +506,9 @@ void route_group(const Case<Trace>& c, const ReachSet& reach, Verdict& verdict) 
 }
 
 template <class Trace>
-void route_unicast(const Case<Trace>& c, const ReachSet& reach, Verdict& verdict, MacAddress mac) {
-  const PortIndex to = locate(c.snapshot, c.memory.fdb, mac, c.port.segment, c.now_ms);
+void route_unicast(const Case<Trace>& c, const ReachSet& reach, Verdict& verdict,
+                   const MacTable::Hashed& mac) {
+  const PortIndex to = locate(c.snapshot, c.memory.fdb, mac, c.now_ms);
   if (to == kNoPort) {
     const bool taken =
         reach.unknown.size() > 1 || (reach.unknown.size() == 1 && reach.unknown.front() != c.from);
@@ -508,10 +527,12 @@ void route_unicast(const Case<Trace>& c, const ReachSet& reach, Verdict& verdict
 template <class Trace>
 void route(const Case<Trace>& c, Verdict& verdict) {
   const ReachSet& reach = c.snapshot.reach[c.port.reach];
-  if (!c.frame.destination.is_group()) return route_unicast(c, reach, verdict, c.frame.destination);
+  if (!c.frame.destination.is_group())
+    return route_unicast(c, reach, verdict, c.hashes.destination);
   // A DHCP answer to all is for one.
   if (c.frame.message == Message::dhcp_server) {
-    return route_unicast(c, reach, verdict, c.frame.claimed);
+    return route_unicast(c, reach, verdict,
+                         c.snapshot.bound.hashed(c.frame.claimed, c.port.segment));
   }
   return route_group(c, reach, verdict);
 }
@@ -556,13 +577,13 @@ void route(const Case<Trace>& c, Verdict& verdict) {
 }  // namespace detail
 
 template <class Trace>
-std::optional<DropReason> admit(const Snapshot& snapshot, const Parsed& frame, PortIndex to,
-                                PortIndex located, const Trace& trace) {
+Refusal admit(const Snapshot& snapshot, const Parsed& frame, PortIndex to, PortIndex located,
+              const Trace& trace) {
   const PortPolicy& port = snapshot.ports[to];
   if (!trace(Check::egress_up, port.up)) return DropReason::port_down;
   if (!trace(Check::egress_length, frame.length <= port.frame_bytes_max))
     return DropReason::too_big;
-  if (port.trusted) return std::nullopt;
+  if (port.trusted) return kPassed;
   const bool own_mac = port.learns ? located == to || (located == kNoPort && port.unknown)
                                    : has_mac(snapshot, port, frame.destination);
   const bool by_mac = frame.destination.is_group() || own_mac;
@@ -570,18 +591,18 @@ std::optional<DropReason> admit(const Snapshot& snapshot, const Parsed& frame, P
   const bool by_ip = port.any_ip ? detail::is_not_others(snapshot, frame, to)
                                  : detail::covers(snapshot, frame, to);
   if (!trace(Check::egress_ip, by_ip)) return DropReason::not_addressee;
-  return std::nullopt;
+  return kPassed;
 }
 
-// Flat, for the calls would cost a third of it (bm_frame).
 template <class Trace>
-[[gnu::flatten]] Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& frame,
-                                PortIndex from, std::uint32_t now_ms, const Trace& trace) {
+[[gnu::always_inline]] inline Verdict decide(const Snapshot& snapshot, const Memory& memory,
+                                             const Parsed& frame, const Hashes& hashes,
+                                             PortIndex from, std::uint32_t now_ms,
+                                             const Trace& trace) {
   const PortPolicy& port = snapshot.ports[from];
   const bool may_be_others = port.trusted || port.learns || port.shares_macs;
-  const MacTable::Entry* bound =
-      may_be_others ? snapshot.bound.find(frame.source, port.segment) : nullptr;
-  const detail::Case<Trace> c{snapshot, memory, frame, from, port, bound, now_ms, trace};
+  const MacTable::Entry* bound = may_be_others ? snapshot.bound.find(hashes.source) : nullptr;
+  const detail::Case<Trace> c{snapshot, memory, frame, hashes, from, port, bound, now_ms, trace};
   Verdict verdict;
   if (const auto reason = detail::may_enter(c)) {
     verdict.reason = *reason;
@@ -606,7 +627,7 @@ template <class Trace>
         !frame.source.is_group() && !frame.source.is_zero();  // in shadow, it may not
     if (sound && (verdict.shared_source || (port.learns && bound == nullptr))) {
       const Fdb::Judgement taught =
-          memory.fdb.judge(snapshot, from, frame.source, verdict.shared_source, now_ms);
+          memory.fdb.judge(snapshot, from, hashes.source, verdict.shared_source, now_ms);
       change = taught.change;
       if (!trace(Check::learning, change != Fdb::Change::refuse)) {
         detail::drop(verdict, taught.reason);
@@ -617,7 +638,7 @@ template <class Trace>
   detail::route(c, verdict);
   if (verdict.kind == Verdict::Kind::drop) return verdict;  // law 1
   verdict.change = change;
-  verdict.claims = !verdict.shadow && port.any_link_local && frame.payload == Payload::ipv6;
+  verdict.claims = port.any_link_local && !verdict.shadow && frame.payload == Payload::ipv6;
   return verdict;
 }
 

@@ -26,6 +26,21 @@ inline constexpr std::array kDropReasons{
 
 inline constexpr std::size_t kDropReasonCount = kDropReasons.size();
 
+/// A reason to drop, or none: as std::optional<DropReason>, in one byte, which every check returns.
+class Refusal {
+ public:
+  constexpr Refusal() = default;
+  constexpr Refusal(DropReason reason) : value_(static_cast<std::uint8_t>(reason)) {}
+  constexpr explicit operator bool() const { return value_ != kNone; }
+  constexpr DropReason operator*() const { return static_cast<DropReason>(value_); }
+  constexpr bool operator==(const Refusal&) const = default;
+
+ private:
+  static constexpr std::uint8_t kNone = kDropReasonCount;
+  std::uint8_t value_ = kNone;
+};
+inline constexpr Refusal kPassed;
+
 constexpr std::size_t index_of(DropReason reason) { return static_cast<std::size_t>(reason); }
 constexpr std::string_view name_of(DropReason reason) {
   return kDropReasons[index_of(reason)].name;

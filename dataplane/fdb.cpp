@@ -3,26 +3,13 @@
 #include <algorithm>
 
 namespace bulkhead {
-namespace {
 
-EntryKind kind_of(const PortPolicy& port, bool shared) {
-  if (shared) return EntryKind::shared;
-  return port.trusted ? EntryKind::learned_trusted : EntryKind::learned_guest;
-}
-
-}  // namespace
-
-Fdb::Judgement Fdb::judge(const Snapshot& snapshot, PortIndex from, MacAddress source, bool shared,
-                          std::uint32_t now_ms) const {
+Fdb::Judgement Fdb::judge_arrival(const Snapshot& snapshot, PortIndex from,
+                                  const MacTable::Hashed& source, const MacTable::Entry* entry,
+                                  bool shared, std::uint32_t now_ms) const {
   const PortPolicy& port = snapshot.ports[from];
   const auto refuse = [](DropReason reason) { return Judgement{Change::refuse, reason}; };
-  const MacTable::Entry* entry = table_.find(source, port.segment);
-  const bool alive = entry != nullptr && is_alive(snapshot, *entry, now_ms);
-  if (entry != nullptr && entry->port == from) {
-    const bool fresh = entry->seen_ms == now_ms && entry->kind == kind_of(port, shared);
-    return {fresh ? Change::nothing : Change::refresh};
-  }
-  if (alive) {
+  if (entry != nullptr && is_alive(snapshot, *entry, now_ms)) {
     // By what the ports are now: a reload may have changed it.
     const bool was_shared = entry->kind == EntryKind::shared;
     if (kind_of(snapshot.ports[entry->port], was_shared) > kind_of(port, shared)) {
@@ -33,14 +20,14 @@ Fdb::Judgement Fdb::judge(const Snapshot& snapshot, PortIndex from, MacAddress s
   if (!shared && on_port_[from] >= port.mac_max) return refuse(DropReason::mac_limit);
   if (entry != nullptr) return {Change::move};  // a dead entry makes way without a trace
   if (in_segment_[port.segment] >= snapshot.segments[port.segment].mac_limit ||
-      table_.used() >= table_.room() || !table_.has_place(source, port.segment)) {
+      table_.used() >= table_.room() || !table_.has_place(source)) {
     return refuse(DropReason::mac_limit);
   }
   return {Change::insert};
 }
 
-PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, MacAddress source, bool shared,
-                     Change change, std::uint32_t now_ms) {
+PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, const MacTable::Hashed& source,
+                     bool shared, Change change, std::uint32_t now_ms) {
   const PortPolicy& port = snapshot.ports[from];
   PortIndex before = kNoPort;
   MacTable::Entry* entry = nullptr;
@@ -49,15 +36,15 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, MacAddress source
     case Change::refuse:
       return before;
     case Change::refresh:
-      entry = table_.find(source, port.segment);
-      break;
+      refresh(snapshot, from, source, shared, now_ms);
+      return before;
     case Change::insert:
-      entry = table_.insert(source, port.segment);
+      entry = table_.insert(source);
       ++on_port_[from];
       ++in_segment_[port.segment];
       break;
     case Change::move:
-      entry = table_.find(source, port.segment);
+      entry = table_.find(source);
       if (is_alive(snapshot, *entry, now_ms)) {
         before = entry->port;
         ++entry->moves;
@@ -71,10 +58,8 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, MacAddress source
       }
       break;
   }
-  if (change != Change::refresh) {
-    clock_ += kWorkersMax;
-    stamps_[table_.place_of(*entry)] = clock_;
-  }
+  clock_ += kWorkersMax;
+  stamps_[table_.place_of(*entry)] = clock_;
   entry->port = from;
   entry->kind = kind_of(port, shared);
   entry->seen_ms = now_ms;
@@ -154,7 +139,8 @@ void Fdb::take_over(Fdb& other) {
   claims_ = other.claims_;  // the same size: no allocation
   clock_ = other.clock_;
   other.visit(0, other.bucket_count(), [&](const MacTable::Entry& from) {
-    if (MacTable::Entry* to = table_.insert(from.mac(), from.segment()); to != nullptr) {
+    if (MacTable::Entry* to = table_.insert(table_.hashed(from.mac(), from.segment()));
+        to != nullptr) {
       *to = from;
       stamps_[table_.place_of(*to)] = other.stamp_of(from);
       ++on_port_[from.port];

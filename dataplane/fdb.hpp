@@ -45,19 +45,38 @@ class Fdb {
     const MacTable::Entry* entry = table_.find(address);
     return entry != nullptr && is_alive(snapshot, *entry, now_ms) ? entry : nullptr;
   }
-  [[nodiscard]] const MacTable::Entry* find(const Snapshot& snapshot, MacAddress mac,
-                                            SegmentIndex segment, std::uint32_t now_ms) const {
-    return find(snapshot, table_.hashed(mac, segment), now_ms);
-  }
 
   /// What seeing `source` on port `from` would change. `shared`: it is an address that the port may
   /// hold by turns with others, and takes over now. Changes nothing.
-  [[nodiscard]] Judgement judge(const Snapshot& snapshot, PortIndex from, MacAddress source,
-                                bool shared, std::uint32_t now_ms) const;
+  [[nodiscard]] Judgement judge(const Snapshot& snapshot, PortIndex from,
+                                const MacTable::Hashed& source, bool shared,
+                                std::uint32_t now_ms) const {
+    const MacTable::Entry* entry = table_.find(source);
+    if (entry == nullptr || entry->port != from) {
+      return judge_arrival(snapshot, from, source, entry, shared, now_ms);
+    }
+    const bool fresh =
+        entry->seen_ms == now_ms && entry->kind == kind_of(snapshot.ports[from], shared);
+    return {fresh ? Change::nothing : Change::refresh};
+  }
 
   /// Carries out what judge() said. Returns the port that the address was on before a move.
-  PortIndex learn(const Snapshot& snapshot, PortIndex from, MacAddress source, bool shared,
-                  Change change, std::uint32_t now_ms);
+  PortIndex learn(const Snapshot& snapshot, PortIndex from, const MacTable::Hashed& source,
+                  bool shared, Change change, std::uint32_t now_ms);
+
+  /// The part of learn() that most frames need: of an address that is where it was.
+  void refresh(const Snapshot& snapshot, PortIndex from, const MacTable::Hashed& source,
+               bool shared, std::uint32_t now_ms) {
+    MacTable::Entry* entry = table_.find(source);
+    entry->kind = kind_of(snapshot.ports[from], shared);
+    entry->seen_ms = now_ms;
+  }
+
+  /// An address as judge() and learn() want it, in the segment of the port.
+  [[nodiscard]] MacTable::Hashed hashed(const Snapshot& snapshot, PortIndex from,
+                                        MacAddress source) const {
+    return table_.hashed(source, snapshot.ports[from].segment);
+  }
 
   /// Another worker's port has taught it, with that stamp.
   void hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind kind,
@@ -82,13 +101,13 @@ class Fdb {
 
   void prefetch(const MacTable::Hashed& address) const { table_.prefetch(address); }
 
-  /// Takes out what is dead, or bound meanwhile, of its own in `buckets` buckets from where the last call
-  /// stopped; `aged(entry)` is told of each before it goes.
+  /// Takes out what is dead, or bound meanwhile, of its own in `buckets` buckets from where the last
+  /// call stopped; `aged(entry)` is told of each before it goes.
   template <class Aged>
   void sweep(const Snapshot& snapshot, std::uint32_t now_ms, std::uint32_t buckets, Aged&& aged) {
     for (; buckets > 0; --buckets, sweep_place_ = next_place(sweep_place_)) {
       for (MacTable::Entry& entry : table_.bucket(sweep_place_)) {
-        if (entry.key == 0) continue;
+        if (entry.is_free()) continue;
         entry.moves = 0;
         if (entry.heard) continue;
         const MacTable::Entry* bound = snapshot.bound.find(entry.mac(), entry.segment());
@@ -108,7 +127,7 @@ class Fdb {
   std::uint32_t visit(std::uint32_t place, std::uint32_t buckets, Visitor&& visitor) {
     for (; buckets > 0; --buckets) {
       for (MacTable::Entry& entry : table_.bucket(place)) {
-        if (entry.key != 0 && visitor(std::as_const(entry))) forget(entry);
+        if (!entry.is_free() && visitor(std::as_const(entry))) forget(entry);
       }
       place = next_place(place);
       if (place == 0) return 0;
@@ -134,6 +153,15 @@ class Fdb {
   [[nodiscard]] HashKey hash_key() const { return table_.hash_key(); }
 
  private:
+  [[nodiscard]] static EntryKind kind_of(const PortPolicy& port, bool shared) {
+    if (shared) return EntryKind::shared;
+    return port.trusted ? EntryKind::learned_trusted : EntryKind::learned_guest;
+  }
+  /// judge() of an address that is new or, in `entry`, on another port.
+  [[nodiscard]] Judgement judge_arrival(const Snapshot& snapshot, PortIndex from,
+                                        const MacTable::Hashed& source,
+                                        const MacTable::Entry* entry, bool shared,
+                                        std::uint32_t now_ms) const;
   [[nodiscard]] std::uint32_t next_place(std::uint32_t place) const {
     return (place + 1) & (table_.bucket_count() - 1);
   }

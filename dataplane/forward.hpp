@@ -1,14 +1,14 @@
 // One batch of frames from parse to egress: the verdicts of decide(), carried out.
 //
-// Frames are decided and learned from one by one and in order, so that a batch means what its
-// frames one after the other mean; then delivered in three plain loops. Frames for a port are
-// gathered and handed to its backend once a round, by flush(). Frames for another worker's port
-// cross to it, and arrive() there. Worker's thread only; no allocation, lock, log or system call.
+// All are parsed and what they will need is prefetched; then, one by one and in order, each is
+// decided, learned from and delivered, so that a batch means what its frames one after the other
+// mean. Frames for a port are gathered and handed to its backend once a round, by flush(). Frames
+// for another worker's port cross to it, and arrive() there. Worker's thread only; no allocation,
+// lock, log or system call.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -41,10 +41,17 @@ class Forwarder {
   [[nodiscard]] Limiter& limiter() { return limiter_; }
 
  private:
-  struct Gathered {
+  /// The first frames are in one cache line with the count.
+  struct alignas(64) Gathered {
     std::uint32_t count = 0;
     bool listed = false;  // in dirty_
     std::array<Frame, kBatchFrames> frames;
+  };
+
+  /// Of the batch: members, so that none is cleared.
+  struct Read {
+    Parsed parsed;
+    Hashes hashes;
   };
 
   void arrive_unicast(const Snapshot& snapshot, const Fdb& fdb, const Crossing& crossing,
@@ -53,21 +60,22 @@ class Forwarder {
   [[nodiscard]] static std::optional<DropReason> refusal(const Snapshot& snapshot, const Fdb& fdb,
                                                          const Crossing& crossing,
                                                          std::uint32_t now_ms);
-  void remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame, const Parsed& parsed,
-                const Verdict& verdict, std::uint32_t now_ms);
-  void flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,
-             const Verdict& verdict);
+  // The rare ones take the verdict by value, so that forward() can keep it in registers.
+  [[gnu::noinline]] void remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
+                                  const Read& read, Verdict verdict, std::uint32_t now_ms);
+  [[gnu::noinline]] void flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,
+                               Verdict verdict);
+  [[gnu::noinline]] void drop(const Frame& frame, Verdict verdict);
   void offer(const Snapshot& snapshot, const ReachSet& reach, const Parsed& parsed,
              const Frame& frame, PortIndex to);
-  void drop(const Frame& frame, const Verdict& verdict);
   void claim(const Snapshot& snapshot, Fdb& fdb, PortIndex port, const Parsed& parsed);
   /// Hands a frame to the worker of `port`; takes over one reference.
-  void cross(const Snapshot& snapshot, PortIndex port, const Frame& frame,
-             MacAddress destination, std::uint32_t generation);
+  [[gnu::noinline]] void cross(const Snapshot& snapshot, PortIndex port, const Frame& frame,
+                               MacAddress destination, std::uint32_t generation);
   /// Gathers a frame for `port`; takes over one reference.
   void deliver(const Snapshot& snapshot, PortIndex port, const Frame& frame);
-  void refuse(PortIndex port, DropReason reason, const Frame& frame);
-  void flush_port(const Snapshot& snapshot, PortIndex port);
+  [[gnu::noinline]] void refuse(PortIndex port, DropReason reason, const Frame& frame);
+  [[gnu::noinline]] void flush_port(const Snapshot& snapshot, PortIndex port);
 
   BufferPool& pool_;
   std::span<Backend* const> backends_;
@@ -76,10 +84,9 @@ class Forwarder {
   DropReporter reporter_;
   Limiter limiter_;
   std::vector<PortCounters> counters_;
-  std::vector<Gathered> gathered_;           // by egress port
-  std::array<Parsed, kBatchFrames> parsed_;  // of the batch; members, so that none is cleared
-  std::array<Verdict, kBatchFrames> verdicts_;
-  std::vector<PortIndex> dirty_;  // those of gathered_ to flush
+  std::vector<Gathered> gathered_;  // by egress port
+  std::vector<PortIndex> dirty_;    // those of gathered_ to flush
+  std::array<Read, kBatchFrames> batch_;
 };
 
 }  // namespace bulkhead

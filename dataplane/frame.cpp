@@ -9,12 +9,12 @@ BufferPool::BufferPool(std::span<std::uint8_t> memory, std::uint32_t chunk_bytes
     : memory_(memory),
       chunk_bytes_(chunk_bytes),
       owner_(owner),
-      buffers_(memory.size() / chunk_bytes) {
-  free_.reserve(buffers_.size());
+      buffers_(memory.size() / chunk_bytes),
+      free_(buffers_.size()) {
   for (std::uint32_t chunk = chunk_count(); chunk-- > 0;) {
     buffers_[chunk].chunk = chunk;
     buffers_[chunk].owner = owner;
-    free_.push_back(&buffers_[chunk]);
+    free_[free_count_++] = &buffers_[chunk];
   }
 }
 

@@ -46,9 +46,8 @@ class BufferPool {
   /// A free buffer with one reference, no data and the whole chunk to fill; nullptr if none is
   /// left.
   Buffer* take() {
-    if (free_.empty()) return nullptr;
-    Buffer* buffer = free_.back();
-    free_.pop_back();
+    if (free_count_ == 0) return nullptr;
+    Buffer* buffer = free_[--free_count_];
     buffer->next = nullptr;
     buffer->references = 1;
     return buffer;
@@ -71,7 +70,7 @@ class BufferPool {
     if (--head->references > 0) return;
     for (Buffer* buffer = head; buffer != nullptr;) {
       Buffer* next = buffer->next;
-      free_.push_back(buffer);  // never grows: reserved for all
+      free_[free_count_++] = buffer;
       buffer = next;
     }
   }
@@ -85,9 +84,7 @@ class BufferPool {
   [[nodiscard]] std::uint32_t chunk_count() const {
     return static_cast<std::uint32_t>(buffers_.size());
   }
-  [[nodiscard]] std::uint32_t free_count() const {
-    return static_cast<std::uint32_t>(free_.size());
-  }
+  [[nodiscard]] std::uint32_t free_count() const { return free_count_; }
 
  private:
   void retain_borrowed(Buffer* head);
@@ -98,7 +95,8 @@ class BufferPool {
   std::uint8_t owner_;
   Crossings* crossings_ = nullptr;
   std::vector<Buffer> buffers_;
-  std::vector<Buffer*> free_;  // a stack: what was used last is still in the cache
+  std::vector<Buffer*> free_;  // a stack, with room for all: what was used last is in the cache
+  std::uint32_t free_count_ = 0;
 };
 
 }  // namespace bulkhead

@@ -1,7 +1,7 @@
 // An Ethernet address as a number, so that comparing and hashing one is a single instruction.
 //
-// Invariant: the upper 16 bits are zero. The first octet on the wire is the most significant of the
-// lower 48 bits, so 52:54:00:9f:5d:c1 is 0x5254009f5dc1.
+// Invariant: the upper 16 bits are zero, but of kNoMac. The first octet on the wire is the most
+// significant of the lower 48 bits, so 52:54:00:9f:5d:c1 is 0x5254009f5dc1.
 #pragma once
 
 #include <compare>
@@ -19,5 +19,8 @@ struct MacAddress {
 
   constexpr auto operator<=>(const MacAddress&) const = default;
 };
+
+/// Equal to no address.
+inline constexpr MacAddress kNoMac{~std::uint64_t{0}};
 
 }  // namespace bulkhead

@@ -11,31 +11,24 @@ MacTable::MacTable(std::size_t entries, HashKey key)
             1),
       buckets_(std::size_t{mask_} + 1) {}
 
-namespace {
-
-bool is_free(const MacTable::Entry& entry) { return entry.key == 0; }
-
-}  // namespace
-
-bool MacTable::has_place(MacAddress mac, SegmentIndex segment) const {
-  const Places places = places_of(hashed(mac, segment).hash);
-  return std::ranges::any_of(buckets_[places.first].entries, is_free) ||
-         std::ranges::any_of(buckets_[places.second].entries, is_free);
+bool MacTable::has_place(const Hashed& address) const {
+  return std::ranges::any_of(buckets_[first_place(address.hash)].entries, &Entry::is_free) ||
+         std::ranges::any_of(buckets_[second_place(address.hash)].entries, &Entry::is_free);
 }
 
-MacTable::Entry* MacTable::insert(MacAddress mac, SegmentIndex segment) {
-  const auto [key, hash] = hashed(mac, segment);
-  const Places places = places_of(hash);
-  Bucket& first = buckets_[places.first].entries;
-  Bucket& second = buckets_[places.second].entries;
-  // The emptier of the two keeps the fullest bucket of the table short.
-  Bucket& chosen = std::ranges::count_if(first, is_free) >= std::ranges::count_if(second, is_free)
-                       ? first
-                       : second;
-  const auto place = std::ranges::find_if(chosen, is_free);
+MacTable::Entry* MacTable::insert(const Hashed& address) {
+  const auto free_in = [](const Bucket& bucket) {
+    return std::ranges::count_if(bucket, &Entry::is_free);
+  };
+  Bucket& first = buckets_[first_place(address.hash)].entries;
+  Bucket& second = buckets_[second_place(address.hash)].entries;
+  // Beyond half, the emptier of the two keeps the fullest bucket of the table short.
+  const bool fits = free_in(first) > std::ptrdiff_t{kBucketEntries / 2};
+  Bucket& chosen = fits || free_in(first) >= free_in(second) ? first : second;
+  const auto place = std::ranges::find_if(chosen, &Entry::is_free);
   if (place == chosen.end()) return nullptr;
   *place = Entry{};
-  place->key = key;
+  place->key = address.key;
   ++used_;
   return &*place;
 }

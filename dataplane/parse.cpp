@@ -48,11 +48,10 @@ class Reader {
   [[nodiscard]] std::uint32_t u32(std::uint32_t offset) const {
     return static_cast<std::uint32_t>(big_endian<4>(offset));
   }
+  [[nodiscard]] std::uint64_t u64(std::uint32_t offset) const { return big_endian<8>(offset); }
   [[nodiscard]] MacAddress mac(std::uint32_t offset) const { return {big_endian<6>(offset)}; }
   [[nodiscard]] IpAddress v4(std::uint32_t offset) const { return IpAddress::v4(u32(offset)); }
-  [[nodiscard]] IpAddress v6(std::uint32_t offset) const {
-    return {big_endian<8>(offset), big_endian<8>(offset + 8)};
-  }
+  [[nodiscard]] IpAddress v6(std::uint32_t offset) const { return {u64(offset), u64(offset + 8)}; }
 
  private:
   template <std::uint32_t kBytes>
@@ -104,7 +103,7 @@ bool is_bridge_control(MacAddress destination) {
 }
 
 /// QEMU net/announce.c, qemu_announce_self_create(): a broadcast RARP request for itself.
-bool is_rarp_announcement(const Reader& reader, MacAddress destination, MacAddress source) {
+bool is_rarp_announcement(Reader reader, MacAddress destination, MacAddress source) {
   constexpr std::uint32_t kBodyEnd = kEthernetHeaderBytes + 28;
   return destination.is_broadcast() && reader.holds(kBodyEnd) &&  //
          reader.u16(14) == 1 && reader.u16(16) == kEthertypeIpv4 && reader.u16(18) == 0x0604 &&
@@ -113,31 +112,8 @@ bool is_rarp_announcement(const Reader& reader, MacAddress destination, MacAddre
          reader.mac(32) == source && reader.u32(38) == 0;    // THA, TPA
 }
 
-Payload payload_of(const Reader& reader, const Parsed& parsed) {
-  switch (parsed.ethertype) {
-    case kEthertypeIpv4:
-      return Payload::ipv4;
-    case kEthertypeArp:
-      return Payload::arp;
-    case kEthertypeIpv6:
-      return Payload::ipv6;
-    case kEthertypeRarp:
-      return is_rarp_announcement(reader, parsed.destination, parsed.source)
-                 ? Payload::rarp_announcement
-                 : Payload::other;
-    case 0x8100:  // 802.1Q
-    case 0x88a8:  // 802.1ad
-    case 0x9100:  // older double tags
-    case 0x9200:
-    case 0x9300:
-      return Payload::tag;
-    default:
-      return Payload::other;
-  }
-}
-
 // RFC 826 and RFC 5227.
-void parse_arp(const Reader& reader, Parsed& parsed) {
+[[gnu::noinline]] void parse_arp(Reader reader, Parsed& parsed) {
   constexpr std::uint32_t kAt = kEthernetHeaderBytes;
   const std::uint16_t operation = reader.u16(kAt + 6);
   parsed.claimed = reader.mac(kAt + 8);
@@ -160,7 +136,7 @@ void parse_arp(const Reader& reader, Parsed& parsed) {
 }
 
 // RFC 951, RFC 2131 section 2: op, htype, hlen, ..., chaddr at 28.
-void parse_dhcp(const Reader& reader, std::uint32_t at, std::uint32_t end, Parsed& parsed) {
+void parse_dhcp_client(Reader reader, std::uint32_t at, std::uint32_t end, Parsed& parsed) {
   const bool has_client =
       at + 34 <= end && reader.holds(at + 34) && reader.u8(at + 1) == 1 && reader.u8(at + 2) == 6;
   if (has_client) {
@@ -169,26 +145,26 @@ void parse_dhcp(const Reader& reader, std::uint32_t at, std::uint32_t end, Parse
   }
 }
 
-/// UDP ports that say something; at `at` is the UDP header, which is there.
-void parse_udp(const Reader& reader, std::uint32_t at, std::uint32_t end, bool is_v4,
-               Parsed& parsed) {
+/// A datagram to one end of DHCPv4 or the other. `whole`: not the first of its fragments.
+[[gnu::noinline]] void parse_dhcp(Reader reader, std::uint32_t at, std::uint32_t end, bool whole,
+                                  Parsed& parsed) {
   const std::uint8_t operation = end - at > 8 ? reader.u8(at + 8) : 0;
-  const std::uint16_t from = reader.u16(at);
-  const std::uint16_t to = reader.u16(at + 2);
-  switch (to) {
+  const bool to_server = reader.u16(at + 2) == 67;
+  // Servers answer relays at the clients' end of it: BOOTREPLY is a server's wherever it goes.
+  parsed.message = to_server && operation != 2 ? Message::dhcp_client : Message::dhcp_server;
+  parsed.dhcp_from_nowhere = to_server && operation == 1 && whole && reader.u16(at) == 68 &&
+                             parsed.destination.is_broadcast() &&
+                             parsed.receiver.is_v4_limited_broadcast();
+  parse_dhcp_client(reader, at + 8, end, parsed);
+}
+
+/// UDP ports that say something; at `at` is the UDP header, which is there.
+inline void parse_udp(Reader reader, std::uint32_t at, std::uint32_t end, bool is_v4, bool whole,
+                      Parsed& parsed) {
+  switch (reader.u32(at) & 0xffff) {  // to
     case 67:
-      if (!is_v4) break;
-      // Servers answer relays at the clients' end of it: BOOTREPLY is a server's wherever it goes.
-      parsed.message = operation == 2 ? Message::dhcp_server : Message::dhcp_client;
-      parse_dhcp(reader, at + 8, end, parsed);
-      parsed.dhcp_from_nowhere = from == 68 && operation == 1 &&
-                                 parsed.destination.is_broadcast() &&
-                                 parsed.receiver.is_v4_limited_broadcast();
-      break;
     case 68:
-      if (!is_v4) break;
-      parsed.message = Message::dhcp_server;
-      parse_dhcp(reader, at + 8, end, parsed);
+      if (is_v4) parse_dhcp(reader, at, end, whole, parsed);
       break;
     case 546:
       if (!is_v4) parsed.message = Message::dhcpv6_server;
@@ -247,7 +223,7 @@ bool is_harmless_v4_option(std::uint8_t type) {
   return std::ranges::find(kHarmless, type) != kHarmless.end();
 }
 
-bool has_sound_v4_options(const Reader& reader, std::uint32_t at, std::uint32_t end) {
+bool has_sound_v4_options(Reader reader, std::uint32_t at, std::uint32_t end) {
   while (at < end) {
     const std::uint8_t type = reader.u8(at);
     if (type == 0) return true;  // end of list
@@ -262,39 +238,38 @@ bool has_sound_v4_options(const Reader& reader, std::uint32_t at, std::uint32_t 
   return true;
 }
 
-// RFC 791.
-void parse_ipv4(const Reader& reader, Parsed& parsed) {
+/// Enough to say what it is: ports, or a type.
+constexpr std::uint32_t ipv4_payload_bytes(std::uint8_t protocol) {
+  switch (protocol) {
+    case kUdp:
+      return 8;
+    case kTcp:
+    case kIcmp:
+    case kIgmp:
+      return 4;
+    default:
+      return 0;
+  }
+}
+
+/// What follows an IPv4 header of `header` bytes, which has been found sound.
+inline void parse_ipv4_payload(Reader reader, std::uint32_t header, std::uint32_t total,
+                               Parsed& parsed) {
   constexpr std::uint32_t kAt = kEthernetHeaderBytes;
-  const std::uint32_t header = (reader.u8(kAt) & 0x0fu) * 4;
-  const std::uint32_t total = reader.u16(kAt + 2);
-  if (!reader.holds(kAt + 20) || reader.u8(kAt) >> 4 != 4 || header < 20 || total < header ||
-      total > parsed.length - kAt || !reader.holds(kAt + header)) {
-    parsed.flaw = Flaw::ipv4_header;
-    return;
-  }
-  parsed.sender = reader.v4(kAt + 12);
-  parsed.receiver = reader.v4(kAt + 16);
-  if (header > 20 && !has_sound_v4_options(reader, kAt + 20, kAt + header)) {
-    parsed.flaw = Flaw::ipv4_option;
-    return;
-  }
   const std::uint16_t fragment = reader.u16(kAt + 6);
   if ((fragment & 0x1fff) != 0) return;  // not the first: its source is all there is to it
-  const std::uint8_t protocol = reader.u8(kAt + 9);
   const std::uint32_t at = kAt + header;
-  // Enough to say what it is: ports, or a type.
-  const std::uint32_t needed = protocol == kUdp                         ? 8
-                               : protocol == kTcp                       ? 4
-                               : protocol == kIcmp || protocol == kIgmp ? 4
-                                                                        : 0;
+  const std::uint8_t protocol = reader.u8(kAt + 9);
+  const std::uint32_t needed = ipv4_payload_bytes(protocol);
   if (total - header < needed || !reader.holds(at + needed)) {
     parsed.flaw = Flaw::ipv4_payload;
     return;
   }
   switch (protocol) {
+    case kTcp:
+      break;
     case kUdp:
-      parse_udp(reader, at, kAt + total, true, parsed);
-      if ((fragment & 0x2000) != 0) parsed.dhcp_from_nowhere = false;
+      parse_udp(reader, at, kAt + total, true, (fragment & 0x2000) == 0, parsed);
       break;
     case kIgmp:
       parsed.message = igmp_message(reader.u8(at));
@@ -308,12 +283,42 @@ void parse_ipv4(const Reader& reader, Parsed& parsed) {
   }
 }
 
+[[gnu::noinline]] void parse_ipv4_options(Reader reader, std::uint32_t header, std::uint32_t total,
+                                          Parsed& parsed) {
+  constexpr std::uint32_t kAt = kEthernetHeaderBytes;
+  if (!has_sound_v4_options(reader, kAt + 20, kAt + header)) {
+    parsed.flaw = Flaw::ipv4_option;
+    return;
+  }
+  parse_ipv4_payload(reader, header, total, parsed);
+}
+
+// RFC 791. What most frames need is kept free of calls that it would have to come back from.
+inline void parse_ipv4(Reader reader, Parsed& parsed) {
+  constexpr std::uint32_t kAt = kEthernetHeaderBytes;
+  if (!reader.holds(kAt + 20)) {  // first, so that nothing below need be range-checked
+    parsed.flaw = Flaw::ipv4_header;
+    return;
+  }
+  const std::uint32_t header = (reader.u8(kAt) & 0x0fu) * 4;
+  const std::uint32_t total = reader.u16(kAt + 2);
+  if (reader.u8(kAt) >> 4 != 4 || header < 20 || total < header || total > parsed.length - kAt ||
+      !reader.holds(kAt + header)) {
+    parsed.flaw = Flaw::ipv4_header;
+    return;
+  }
+  parsed.sender = reader.v4(kAt + 12);
+  parsed.receiver = reader.v4(kAt + 16);
+  if (header > 20) return parse_ipv4_options(reader, header, total, parsed);
+  parse_ipv4_payload(reader, 20, total, parsed);
+}
+
 /// What a host may say beside a link-layer address (IANA "IPv6 Neighbor Discovery Option Formats"):
 /// secure neighbour discovery with its nonce and timestamp, address registration.
 bool is_harmless_nd_option(std::uint8_t type) { return (type >= 11 && type <= 16) || type == 33; }
 
 /// RFC 4861 section 4.6: type, length in units of 8 bytes. `unique`: no type twice.
-bool parse_nd_options(const Reader& reader, std::uint32_t at, std::uint32_t end, bool unique,
+bool parse_nd_options(Reader reader, std::uint32_t at, std::uint32_t end, bool unique,
                       Parsed& parsed) {
   const bool is_hosts =
       parsed.message != Message::router_advertisement && parsed.message != Message::redirect;
@@ -355,7 +360,7 @@ std::uint32_t nd_body_bytes(Message message) {
   }
 }
 
-void parse_nd(const Reader& reader, std::uint32_t at, std::uint32_t end, bool has_extension,
+void parse_nd(Reader reader, std::uint32_t at, std::uint32_t end, bool has_extension,
               Parsed& parsed) {
   const std::uint32_t body = nd_body_bytes(parsed.message);
   if (has_extension) {
@@ -379,7 +384,7 @@ void parse_nd(const Reader& reader, std::uint32_t at, std::uint32_t end, bool ha
   }
 }
 
-void parse_icmpv6(const Reader& reader, std::uint32_t at, std::uint32_t end, bool has_extension,
+void parse_icmpv6(Reader reader, std::uint32_t at, std::uint32_t end, bool has_extension,
                   Parsed& parsed) {
   switch (reader.u8(at)) {
     case 130:
@@ -435,7 +440,7 @@ bool is_harmless_v6_option(std::uint8_t type) {
   return std::ranges::find(kHarmless, type) != kHarmless.end();
 }
 
-bool has_sound_v6_options(const Reader& reader, std::uint32_t at, std::uint32_t end) {
+bool has_sound_v6_options(Reader reader, std::uint32_t at, std::uint32_t end) {
   for (std::uint32_t count = 0; at < end; ++count) {
     if (count == kOptionsMax) return false;
     const std::uint8_t type = reader.u8(at);
@@ -460,7 +465,7 @@ struct Upper {
 };
 
 // RFC 8200 section 4.
-Flaw walk_chain(const Reader& reader, std::uint32_t end, Upper& upper) {
+Flaw walk_chain(Reader reader, std::uint32_t end, Upper& upper) {
   for (std::uint32_t count = 0; count <= kExtensionHeadersMax; ++count) {
     const std::uint32_t at = upper.at;
     const Flaw cut = upper.is_fragment ? Flaw::ipv6_first_fragment : Flaw::ipv6_chain;
@@ -508,7 +513,7 @@ Flaw walk_chain(const Reader& reader, std::uint32_t end, Upper& upper) {
   return Flaw::ipv6_chain;
 }
 
-void parse_ipv6(const Reader& reader, Parsed& parsed) {
+[[gnu::noinline]] void parse_ipv6(Reader reader, Parsed& parsed) {
   constexpr std::uint32_t kAt = kEthernetHeaderBytes;
   constexpr std::uint32_t kHeader = 40;
   const std::uint32_t payload = reader.u16(kAt + 4);
@@ -537,7 +542,7 @@ void parse_ipv6(const Reader& reader, Parsed& parsed) {
   }
   switch (upper.protocol) {
     case kUdp:
-      parse_udp(reader, upper.at, end, false, parsed);
+      parse_udp(reader, upper.at, end, false, true, parsed);
       break;
     case kIcmpv6:
       parse_icmpv6(reader, upper.at, end, upper.has_extension, parsed);
@@ -549,31 +554,45 @@ void parse_ipv6(const Reader& reader, Parsed& parsed) {
 
 }  // namespace
 
-Parsed parse(const Frame& frame) {
+void parse(const Frame& frame, Parsed& parsed) {
   const Reader reader(*frame.head);
-  Parsed parsed;
+  parsed = Parsed();
   parsed.length = frame.length;
   parsed.whole_header = reader.holds(kEthernetHeaderBytes);
-  if (!parsed.whole_header) return parsed;
-  parsed.destination = reader.mac(0);
-  parsed.source = reader.mac(6);
-  parsed.ethertype = reader.u16(12);
-  parsed.payload = payload_of(reader, parsed);
+  if (!parsed.whole_header) return;
+  const std::uint64_t source_and_ethertype = reader.u64(6);
+  parsed.destination = {reader.u64(0) >> 16};
+  parsed.source = {source_and_ethertype >> 16};
+  parsed.ethertype = static_cast<std::uint16_t>(source_and_ethertype);
   parsed.bridge_control = is_bridge_control(parsed.destination);
-  switch (parsed.payload) {
-    case Payload::arp:
-      parse_arp(reader, parsed);
-      break;
-    case Payload::ipv4:
+  switch (parsed.ethertype) {
+    case kEthertypeIpv4:
+      parsed.payload = Payload::ipv4;
       parse_ipv4(reader, parsed);
       break;
-    case Payload::ipv6:
+    case kEthertypeArp:
+      parsed.payload = Payload::arp;
+      parse_arp(reader, parsed);
+      break;
+    case kEthertypeIpv6:
+      parsed.payload = Payload::ipv6;
       parse_ipv6(reader, parsed);
+      break;
+    case kEthertypeRarp:
+      if (is_rarp_announcement(reader, parsed.destination, parsed.source)) {
+        parsed.payload = Payload::rarp_announcement;
+      }
+      break;
+    case 0x8100:  // 802.1Q
+    case 0x88a8:  // 802.1ad
+    case 0x9100:  // older double tags
+    case 0x9200:
+    case 0x9300:
+      parsed.payload = Payload::tag;
       break;
     default:
       break;
   }
-  return parsed;
 }
 
 }  // namespace bulkhead

@@ -63,6 +63,9 @@ enum class Flaw : std::uint8_t {
 };
 
 struct Parsed {
+  Parsed() {
+  }  // not an aggregate: GCC would clear one with rep stos, which takes longer than parse()
+
   MacAddress destination;
   MacAddress source;
   IpAddress sender;     // IP source, or ARP sender protocol address
@@ -84,6 +87,12 @@ struct Parsed {
   [[nodiscard]] bool is_ip() const { return payload == Payload::ipv4 || payload == Payload::ipv6; }
 };
 
-[[nodiscard]] Parsed parse(const Frame& frame);
+/// Whatever was in `parsed` before.
+void parse(const Frame& frame, Parsed& parsed);
+[[nodiscard]] inline Parsed parse(const Frame& frame) {
+  Parsed parsed;
+  parse(frame, parsed);
+  return parsed;
+}
 
 }  // namespace bulkhead

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -19,10 +20,10 @@ namespace bulkhead {
 /// The ports that a port may deliver to, itself not taken out, whichever worker has them. Ports of
 /// one segment with the same options share one.
 struct ReachSet {
-  std::vector<std::uint64_t> bits;      // by port index
-  std::vector<PortIndex> flood;         // those that are up: where group frames go
-  std::vector<PortIndex> unknown;       // of these, those that take unknown unicast
-  std::vector<PortIndex> trusted;       // of these, the trusted ones
+  std::array<std::uint64_t, kPortsMax / 64> bits{};  // by port index
+  std::vector<PortIndex> flood;                      // those that are up: where group frames go
+  std::vector<PortIndex> unknown;                    // of these, those that take unknown unicast
+  std::vector<PortIndex> trusted;                    // of these, the trusted ones
   std::vector<PortIndex> ownerless;     // of these, who may have an address that nobody owns:
                                         // trusted ones, and those with ip = "any"
   std::vector<PortIndex> link_local;    // and those with link_local = "any"
@@ -57,7 +58,8 @@ struct RoutePrefix {
   bool is_v6 = false;
 };
 
-struct PortPolicy {
+/// What every frame asks about is in the first of two cache lines.
+struct alignas(64) PortPolicy {
   bool present = false;  // the others say nothing if not
   bool up = false;       // device there and up
   bool trusted = false;
@@ -73,19 +75,22 @@ struct PortPolicy {
   std::uint8_t worker = 0;      // whose port it is
   std::uint8_t backend = 0;     // which of the worker's backends moves its frames
   SegmentIndex segment = 0;
-  std::uint16_t reach = 0;      // index into Snapshot::reach
-  std::uint16_t mac_count = 0;  // bound MACs, from Snapshot::macs[mac_first]
-  std::uint32_t mac_first = 0;
-  std::uint32_t mac_max = 0;          // learned addresses at most
+  std::uint16_t reach = 0;            // index into Snapshot::reach
+  std::uint16_t mac_count = 0;        // bound MACs, from Snapshot::macs[mac_first]
   std::uint32_t frame_bytes_max = 0;  // MTU and Ethernet header
-  std::uint32_t route_first = 0;      // from Snapshot::routes
-  std::uint32_t subnet_first = 0;     // broadcast addresses of its subnets, Snapshot::subnets
+  // One of its own MACs and of its IPv4 and IPv6 addresses each, so that most frames need no
+  // look-up; kNoMac and zero: none.
+  MacAddress first_mac = kNoMac;
+  std::array<IpAddress, 2> first_address;
+  std::uint32_t mac_first = 0;
+  std::uint32_t mac_max = 0;       // learned addresses at most
+  std::uint32_t route_first = 0;   // from Snapshot::routes
+  std::uint32_t subnet_first = 0;  // broadcast addresses of its subnets, Snapshot::subnets
   std::uint16_t route_count = 0;
   std::uint16_t subnet_count = 0;
-  // An address each of IPv4 and IPv6 that is its own, so that most frames need no look-up; or zero.
-  std::array<IpAddress, 2> first_address;
   Rates rates{kNoLimit, kNoLimit, kNoLimit, kNoLimit};
 };
+static_assert(offsetof(PortPolicy, mac_first) == 64);
 
 struct SegmentPolicy {
   std::uint32_t ageing_ms = 0;

@@ -58,7 +58,8 @@ void judge(const Snapshot& snapshot, Fdb& fdb, const Parsed& parsed, PortIndex f
   for (const PortIndex to : verdict.ports) {
     if (to != from && !admit(snapshot, parsed, to, kNoPort)) leaves(to);
   }
-  fdb.learn(snapshot, from, parsed.source, verdict.shared_source, verdict.change, now_ms);
+  fdb.learn(snapshot, from, hashes_of(snapshot, parsed, from).source, verdict.shared_source,
+            verdict.change, now_ms);
   require(fdb.size() <= snapshot.segments[0].mac_limit);
 }
 

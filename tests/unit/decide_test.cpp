@@ -425,7 +425,7 @@ TEST(Admit, AsksTheBindingAndNotTheTable) {
     parsed.length = 60;
     parsed.destination = mac(destination);
     const PortIndex at = located == nullptr ? kNoPort : bridge.port(located);
-    return !admit(*bridge.snapshot, parsed, bridge.port(port), at).has_value();
+    return !admit(*bridge.snapshot, parsed, bridge.port(port), at);
   };
   EXPECT_TRUE(admitted("a", 'a', "a"));
   EXPECT_FALSE(admitted("a", 'b', "a"));

@@ -37,13 +37,16 @@ class FdbTest : public ::testing::Test {
     }
   }
 
+  MacTable::Hashed hashed(PortIndex from, MacAddress source) const {
+    return fdb_.hashed(snapshot_, from, source);
+  }
   Fdb::Judgement judge(PortIndex from, char name) const {
-    return fdb_.judge(snapshot_, from, mac(name), false, now_);
+    return fdb_.judge(snapshot_, from, hashed(from, mac(name)), false, now_);
   }
   /// Judges and learns. Says what changed.
   Change see(PortIndex from, char name) {
     const Change change = judge(from, name).change;
-    before_ = fdb_.learn(snapshot_, from, mac(name), false, change, now_);
+    before_ = fdb_.learn(snapshot_, from, hashed(from, mac(name)), false, change, now_);
     return change;
   }
   DropReason refusal(PortIndex from, char name) const {
@@ -52,7 +55,8 @@ class FdbTest : public ::testing::Test {
     return judgement.reason;
   }
   PortIndex where(char name, SegmentIndex segment = 0) const {
-    const MacTable::Entry* entry = fdb_.find(snapshot_, mac(name), segment, now_);
+    const MacTable::Entry* entry =
+        fdb_.find(snapshot_, snapshot_.bound.hashed(mac(name), segment), now_);
     return entry == nullptr ? kNoPort : entry->port;
   }
   /// Sweeps the whole table; returns how many entries went.
@@ -94,8 +98,8 @@ TEST_F(FdbTest, JudgingChangesNothing) {
 }
 
 TEST_F(FdbTest, RefusalsAndNothingTeachNothing) {
-  fdb_.learn(snapshot_, kGuest, mac('a'), false, Change::nothing, now_);
-  fdb_.learn(snapshot_, kGuest, mac('a'), false, Change::refuse, now_);
+  fdb_.learn(snapshot_, kGuest, hashed(kGuest, mac('a')), false, Change::nothing, now_);
+  fdb_.learn(snapshot_, kGuest, hashed(kGuest, mac('a')), false, Change::refuse, now_);
   EXPECT_EQ(fdb_.size(), 0u);
 }
 
@@ -192,10 +196,10 @@ TEST_F(FdbTest, StopsWhenTheTableIsFull) {
   snapshot_.segments[0].mac_limit = 1'000'000;
   std::uint64_t value = 0x0400'0000'0000;
   for (; fdb_.size() < fdb_.room(); ++value) {
-    const auto judgement = fdb_.judge(snapshot_, kUplink, {value}, false, now_);
-    fdb_.learn(snapshot_, kUplink, {value}, false, judgement.change, now_);
+    const auto judgement = fdb_.judge(snapshot_, kUplink, hashed(kUplink, {value}), false, now_);
+    fdb_.learn(snapshot_, kUplink, hashed(kUplink, {value}), false, judgement.change, now_);
   }
-  const auto judgement = fdb_.judge(snapshot_, kUplink, {value}, false, now_);
+  const auto judgement = fdb_.judge(snapshot_, kUplink, hashed(kUplink, {value}), false, now_);
   EXPECT_EQ(judgement.change, Change::refuse);
   EXPECT_EQ(judgement.reason, DropReason::mac_limit);
 }
@@ -302,7 +306,7 @@ TEST_F(FdbTest, TakesOverASmallerTable) {
   EXPECT_EQ(where('b'), kGuest);
   EXPECT_EQ(where('d'), kUplink);
   EXPECT_EQ(where('a', 1), kElse);
-  EXPECT_EQ(fdb_.find(snapshot_, mac('a'), 0, now_)->moves, 1);
+  EXPECT_EQ(fdb_.find(snapshot_, hashed(kGuest, mac('a')), now_)->moves, 1);
   EXPECT_EQ(see(kGuest, 'e'), Change::insert) << "one of three has moved away";
   EXPECT_EQ(refusal(kGuest, 'f'), DropReason::mac_limit) << "the port's count came along";
   EXPECT_EQ(refusal(kOther, 'f'), DropReason::mac_limit) << "the segment's too";

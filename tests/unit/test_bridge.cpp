@@ -70,8 +70,9 @@ Outcome TestBridge::send(const std::string& from, const Bytes& bytes, std::size_
 }
 
 void TestBridge::learn(const std::string& name, MacAddress source) {
-  const Fdb::Judgement taught = fdb->judge(*snapshot, port(name), source, false, now_ms);
-  fdb->learn(*snapshot, port(name), source, false, taught.change, now_ms);
+  const MacTable::Hashed address = fdb->hashed(*snapshot, port(name), source);
+  const Fdb::Judgement taught = fdb->judge(*snapshot, port(name), address, false, now_ms);
+  fdb->learn(*snapshot, port(name), address, false, taught.change, now_ms);
 }
 
 void TestBridge::tick(std::uint32_t seconds) {
