@@ -147,8 +147,8 @@ template <class Trace = NoTrace>
                                               PortIndex to, PortIndex located,
                                               const Trace& trace = {});
 
-/// The verdict on a frame that came in by `from`, a present port. Any thread that owns what it
-/// reads.
+/// The verdict on a frame that came in by `from`: a drop if that port is not present. Any thread
+/// that owns what it reads.
 template <class Trace = NoTrace>
 [[nodiscard]] Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& frame,
                              PortIndex from, std::uint32_t now_ms, const Trace& trace = {});

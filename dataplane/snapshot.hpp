@@ -87,9 +87,11 @@ struct SegmentPolicy {
 
 struct Snapshot {
   Snapshot(std::size_t bound_macs, std::size_t bound_addresses, HashKey key)
-      : bound(bound_macs, key), addresses(bound_addresses, key) {}
+      : ports(kPortsMax), bound(bound_macs, key), addresses(bound_addresses, key) {}
 
-  std::vector<PortPolicy> ports;  // by port index
+  // By port index, kPortsMax of them: frames of a port come until its device is let go, which is
+  // after the policy has forgotten it. By a port that is not present nothing comes in.
+  std::vector<PortPolicy> ports;
   std::vector<SegmentPolicy> segments;
   std::vector<ReachSet> reach;
   std::vector<MacAddress> macs;  // the ports' lists, one after the other
@@ -108,9 +110,7 @@ struct Snapshot {
   [[nodiscard]] std::span<const IpAddress> subnets_of(const PortPolicy& port) const {
     return {subnets.data() + port.subnet_first, port.subnet_count};
   }
-  [[nodiscard]] bool has(PortIndex port) const {
-    return port < ports.size() && ports[port].present;
-  }
+  [[nodiscard]] bool has(PortIndex port) const { return port < kPortsMax && ports[port].present; }
 };
 
 }  // namespace bulkhead

@@ -177,6 +177,34 @@ def test_ports_come_and_go_under_traffic(lab):
         lab.config["port"].pop("late", None)
 
 
+def test_ports_go_while_they_flood():
+    """Ports that are deleted in the midst of their floods, one by one and all at once: the daemon
+    lives, and nothing of them passes."""
+    with small_lab() as lab:
+        lab.start()
+        text = lab.config_path.read_text()
+        guests = list(lab.guests.values())
+        for _ in range(5):
+            floods = [guest.flood_start(BROADCAST, "--src-ip", guest.ip4, seconds=30,
+                                        stderr=subprocess.DEVNULL) for guest in guests]
+            time.sleep(0.2)
+            for name in ("vm3", "vm1"):
+                lab.bh("port", "del", name)
+            lab.bh("reload")
+            lab.config_path.write_text("")
+            lab.bh("reload")
+            assert lab.bh("port", "show", json=True) == []
+            lab.config_path.write_text(text)
+            lab.bh("reload")
+            for process in floods:
+                process.kill()
+                process.communicate()
+        for guest in guests:
+            lab.wait_port(guest.name, "up")
+        assert guests[0].ping(guests[2].ip4).lost == 0
+        lab.ledger()
+
+
 def test_deleted_port_is_free(lab):
     """A device whose port was deleted is the host's again, with nothing of bulkhead's on it."""
     guest = lab.veth("free")
