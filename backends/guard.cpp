@@ -17,8 +17,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string_view>
 
 #include "backends/error.hpp"
@@ -287,6 +289,19 @@ void Guard::release(int ifindex) {
   LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = ifindex,
               .attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
   bpf_tc_hook_destroy(&both);  // foreign filters were refused: all in it is ours
+}
+
+void Guard::release_vanished() {
+  std::set<int> vanished;
+  std::error_code error;
+  for (const auto& pin : std::filesystem::directory_iterator(pin_directory(), error)) {
+    const int ifindex = std::atoi(pin.path().filename().c_str());
+    char name[IF_NAMESIZE];
+    if (ifindex > 0 && ::if_indextoname(static_cast<unsigned>(ifindex), name) == nullptr) {
+      vanished.insert(ifindex);
+    }
+  }
+  for (const int ifindex : vanished) release(ifindex);
 }
 
 void Guard::open(int ifindex, PortIndex port, int conduit_ifindex) {

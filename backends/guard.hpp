@@ -52,6 +52,9 @@ class Guard {
   /// Takes them off: the device is the host's again.
   static void release(int ifindex);
 
+  /// What is pinned for devices that are no more, because they vanished while no daemon ran.
+  static void release_vanished();
+
   /// Frames of the device go to that conduit as `port`'s, up to the window.
   void open(int ifindex, PortIndex port, int conduit_ifindex);
   /// They are dropped from now on. Forgets a device that has vanished, too.

@@ -85,6 +85,7 @@ Bridge::~Bridge() {
 // as long as the port cannot have its device. The others belong to ports that nobody configures any
 // more.
 void Bridge::settle_leftovers(Leftovers leftovers) {
+  Guard::release_vanished();
   std::set<int> ours;
   const std::map<std::string, Link> links = list_links();
   for (const auto& [name, port] : config_.ports) {
@@ -325,10 +326,14 @@ void Bridge::change(config::Config next) {
                   [&](const config::Static& entry) { return gone.contains(entry.port); });
     install(remaining);
   }
+  std::set<int> kept;
   for (const std::string& name : gone) {
     const bool again = std::ranges::any_of(come, [&](const std::string& other) {
       return next.ports.at(other).device == config_.ports.at(name).device;
     });
+    if (again && attached_.at(name).state != PortState::waiting) {
+      kept.insert(attached_.at(name).link.ifindex);
+    }
     remove(name, attached_.at(name), !again);
     attached_.erase(name);
   }
@@ -348,6 +353,10 @@ void Bridge::change(config::Config next) {
     }
   }
   refresh();
+  // A device that vanished just now, between its ports: nobody else remembers its guard.
+  if (kept.empty()) return;
+  for (const auto& [name, link] : list_links()) kept.erase(link.ifindex);
+  for (const int ifindex : kept) Guard::release(ifindex);
 }
 
 void Bridge::remove(const std::string& name, Attached& attached, bool release) {

@@ -1,6 +1,6 @@
 // bulkhead: the client. Turns command words into one JSON-RPC request and its answer into a table,
-// or, with --json, into JSON. `explain --pcap` asks once a frame; `monitor` and `capture` go on
-// until they are interrupted.
+// or, with --json, into JSON. `explain --pcap` asks once a frame; `monitor`, `capture` and
+// `top` go on until they are interrupted.
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -9,10 +9,13 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
@@ -22,6 +25,7 @@
 #include "control/pcap.hpp"
 #include "control/pending_file.hpp"
 #include "control/report.hpp"
+#include "control/top.hpp"
 #include "control/version.hpp"
 
 namespace {
@@ -93,6 +97,7 @@ class Commands {
     CLI::App* stats = simple(app, "stats", "counters and drop reasons, with the ledger", "stats",
                              control::show_stats);
     stats->add_option("name", texts_["stats.name"], "this port only");
+    add_top(app);
     CLI::App* monitor =
         simple(app, "monitor", "events as they happen, one a line", "monitor", nullptr);
     monitor->add_option("kinds", kinds_, "fdb, port, drop; all if none is given");
@@ -142,6 +147,14 @@ class Commands {
     return request;
   }
 
+  [[nodiscard]] control::TopOptions top_options() const {
+    const std::string& sort = texts_.at("top.sort");
+    const auto order = sort == "name"    ? control::RateOrder::name
+                       : sort == "drops" ? control::RateOrder::drops
+                                         : control::RateOrder::rate;
+    return {std::chrono::duration<double>(top_seconds_), top_count_, order};
+  }
+
   std::string check_file;
   std::string pcap_file;
   std::string capture_file;
@@ -157,6 +170,24 @@ class Commands {
       request_.show = show;
     });
     return command;
+  }
+
+  void add_top(CLI::App& app) {
+    CLI::App* top = simple(app, "top", "ports, rates and drops, again and again", "top", nullptr);
+    top->add_option("--interval", top_seconds_, "between refreshes, such as 500ms; default 1s")
+        ->transform(CLI::AsNumberWithUnit(
+            std::map<std::string, double>{{"ms", 0.001}, {"s", 1}, {"min", 60}, {"h", 3600}}))
+        ->check([](const std::string& text) {
+          constexpr double kSecondsMin = 0.1, kSecondsMax = 3600;
+          const double seconds = std::strtod(text.c_str(), nullptr);
+          const bool is_sound = seconds >= kSecondsMin && seconds <= kSecondsMax;
+          return std::string(is_sound ? "" : "must be from 100ms to 1h");
+        })
+        ->option_text("DURATION");
+    top->add_option("--count", top_count_, "end after so many refreshes")
+        ->check(CLI::Range(1u, std::numeric_limits<unsigned>::max()));
+    top->add_option("--sort", texts_["top.sort"], "by what: rate, drops or name; default rate")
+        ->check(CLI::IsMember(std::vector<std::string>{"rate", "drops", "name"}));
   }
 
   void add_port(CLI::App& app) {
@@ -194,6 +225,8 @@ class Commands {
   std::map<std::string, std::string> texts_;  // by method and parameter
   std::vector<std::string> kinds_;
   std::vector<std::string> hex_;
+  double top_seconds_ = 1;
+  unsigned top_count_ = 0;  // 0: until interrupted
   PortOptions add_options_;
   PortOptions set_options_;
 };
@@ -348,6 +381,7 @@ int run(const Commands& commands, const std::string& socket, bool as_json) {
     throw control::ClientError(control::kExitUsage,
                                "capture: standard output is a terminal; pipe it, or say -w FILE");
   }
+  if (request.method == "top") return control::top(socket, commands.top_options(), as_json);
   control::Client client(socket);
   if (!commands.pcap_file.empty()) {
     return explain_file(client, commands.pcap_file, request.parameters, as_json);

@@ -31,6 +31,11 @@ Client::Client(const std::string& path) : path_(path) {
 Client::~Client() { ::close(fd_); }
 
 nlohmann::json Client::call(const std::string& method, const nlohmann::json& parameters) {
+  ask(method, parameters);
+  return *answer();
+}
+
+void Client::ask(const std::string& method, const nlohmann::json& parameters) {
   const std::string line =
       nlohmann::json{{"jsonrpc", "2.0"}, {"method", method}, {"params", parameters}, {"id", 1}}
           .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
@@ -40,12 +45,24 @@ nlohmann::json Client::call(const std::string& method, const nlohmann::json& par
     if (count <= 0) throw ClientError(kExitFailed, "socket " + path_ + ": bulkheadd hung up");
     sent += static_cast<std::size_t>(count);
   }
-  const nlohmann::json answer = *read_object(-1);
-  if (!answer.contains("error")) return answer.value("result", nlohmann::json());
-  const auto code = static_cast<RpcError>(answer["error"].value("code", 0));
+}
+
+std::optional<nlohmann::json> Client::answer(int interrupt) {
+  const auto object = read_object(interrupt);
+  if (!object) return std::nullopt;
+  if (!object->contains("error")) return object->value("result", nlohmann::json());
+  const nlohmann::json& error = object->at("error");
+  const auto code = static_cast<RpcError>(error.value("code", 0));
   const bool failed = code == RpcError::failed || code == RpcError::not_permitted;
   throw ClientError(failed ? kExitFailed : kExitUsage,
-                    answer["error"].value("message", "refused without a reason"));
+                    error.value("message", "refused without a reason"));
+}
+
+pid_t Client::daemon_pid() const {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (::getsockopt(fd_, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return 0;
+  return credentials.pid;
 }
 
 std::optional<nlohmann::json> Client::next_event(int interrupt) {

@@ -1,6 +1,8 @@
 // The client's side of the control socket: blocking, one request at a time.
 #pragma once
 
+#include <sys/types.h>
+
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
@@ -33,9 +35,15 @@ class Client {
 
   /// The result of a method. Throws ClientError, also for what the daemon refuses.
   nlohmann::json call(const std::string& method, const nlohmann::json& parameters);
+  /// call() in two: the question, and its result; nothing if `interrupt`, a descriptor, became
+  /// readable before: it is still to come then.
+  void ask(const std::string& method, const nlohmann::json& parameters);
+  std::optional<nlohmann::json> answer(int interrupt = -1);
   /// The next event, after `monitor` or `capture` was called; nothing if `interrupt`, a descriptor,
   /// became readable before. Throws ClientError when the daemon has gone.
   std::optional<nlohmann::json> next_event(int interrupt = -1);
+  /// The daemon's process; 0 if it cannot be seen from here.
+  [[nodiscard]] pid_t daemon_pid() const;
 
  private:
   std::optional<nlohmann::json> read_object(int interrupt);

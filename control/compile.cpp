@@ -228,7 +228,6 @@ std::unique_ptr<Snapshot> compile(const config::Config& config,
     policy.reach = place->second;
     bind_macs(*snapshot, port, policy, site.index);
     bind_addresses(*snapshot, port, policy, site.index);
-    snapshot->ports.resize(std::max<std::size_t>(snapshot->ports.size(), site.index + 1u));
     snapshot->ports[site.index] = policy;
   }
   for (const config::Static& entry : config.statics) {  // as good as bound

@@ -441,9 +441,12 @@ Json Methods::stats(const Json& json) {
   Json rows = Json::array();
   for (const auto& [name, port] : bridge_.config().ports) {
     if (only && name != *only) continue;
-    const PortCounters& counters = totals.ports[bridge_.status_of(name).index];
+    const PortStatus status = bridge_.status_of(name);
+    const PortCounters& counters = totals.ports[status.index];
     const Intake intake = bridge_.intake_of(name, counters.received);
     rows.push_back({{"name", name},
+                    {"segment", port.segment},
+                    {"state", control::name_of(status.state)},
                     {"ingress",
                      {{"handed", intake.handed},
                       {"before",

@@ -158,8 +158,8 @@ template <class Trace = NoTrace>
 [[nodiscard]] Refusal admit(const Snapshot& snapshot, const Parsed& frame, PortIndex to,
                             PortIndex located, const Trace& trace = {});
 
-/// The verdict on a frame that came in by `from`, a present port; `hashes` are hashes_of() it. Any
-/// thread that owns what it reads.
+/// The verdict on a frame that came in by `from`: a drop if that port is not present; `hashes` are
+/// hashes_of() it. Any thread that owns what it reads.
 template <class Trace = NoTrace>
 [[nodiscard]] Verdict decide(const Snapshot& snapshot, const Memory& memory, const Parsed& frame,
                              const Hashes& hashes, PortIndex from, std::uint32_t now_ms,

@@ -99,11 +99,13 @@ struct SegmentPolicy {
 
 struct Snapshot {
   Snapshot(std::size_t bound_macs, std::size_t bound_addresses, HashKey key)
-      : bound(bound_macs, key), addresses(bound_addresses, key) {}
+      : ports(kPortsMax), bound(bound_macs, key), addresses(bound_addresses, key) {}
 
-  std::uint8_t worker = 0;        // whose snapshot it is
-  std::uint32_t generation = 1;   // of the policy; other workers' snapshots of it have the same
-  std::vector<PortPolicy> ports;  // by port index
+  std::uint8_t worker = 0;       // whose snapshot it is
+  std::uint32_t generation = 1;  // of the policy; other workers' snapshots of it have the same
+  // By port index, kPortsMax of them: frames of a port come until its device is let go, which is
+  // after the policy has forgotten it. By a port that is not present nothing comes in.
+  std::vector<PortPolicy> ports;
   std::vector<SegmentPolicy> segments;
   std::vector<ReachSet> reach;
   std::vector<MacAddress> macs;  // the ports' lists, one after the other
@@ -123,9 +125,7 @@ struct Snapshot {
     return {subnets.data() + port.subnet_first, port.subnet_count};
   }
   [[nodiscard]] bool is_local(PortIndex port) const { return ports[port].worker == worker; }
-  [[nodiscard]] bool has(PortIndex port) const {
-    return port < ports.size() && ports[port].present;
-  }
+  [[nodiscard]] bool has(PortIndex port) const { return port < kPortsMax && ports[port].present; }
 };
 
 }  // namespace bulkhead

@@ -48,6 +48,8 @@ _bulkhead() {
     --allow) words="dhcp-server router querier vrrp routing" ;;
     --mac | --ip | --prefixes | --routes | --link-local | --shared | --limit) return ;;
     --mac-max | --count) return ;;
+    --interval) words="500ms 1s 2s 5s 10s" ;;
+    --sort) words="rate drops name" ;;
     *)
       if [[ $word == -* ]]; then
         words=$("${COMP_WORDS[0]}" "${commands[@]}" --help 2>/dev/null |

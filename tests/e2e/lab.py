@@ -226,8 +226,9 @@ class Guest:
         })
         self.make_device()
 
-    def make_device(self):
-        """Again after remove_device(): the restarted guest."""
+    def make_device(self, before_up=None):
+        """Again after remove_device(): the restarted guest. before_up() is called while the host's
+        device is there and down."""
         host = self.lab.host
         if self.kind == "veth":
             host.ip(f"link add {self.name} mtu {self.mtu} type veth peer name eth0 mtu {self.mtu}"
@@ -235,6 +236,8 @@ class Guest:
         else:
             self.server = self.lab.serve_tap(self.name, "--guest-netns", self.netns.path,
                                              "--guest-dev", "eth0", "--mtu", self.mtu)
+        if before_up:
+            before_up()
         host.ip(f"link set {self.name} up")
         commands = ["link set lo up", f"link set eth0 address {self.mac} up"]
         if not self.silent:

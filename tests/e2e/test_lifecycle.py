@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from frames import BROADCAST, Watch, Wire, arp_request, entered, libc, new_token
-from lab import PIN_ROOT, DaemonFailed, HostWatch, Lab, Stream, ping_result, wait_until
+from lab import (PIN_ROOT, Client, DaemonFailed, HostWatch, Lab, Stream, ping_result, request,
+                 wait_until)
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +178,34 @@ def test_ports_come_and_go_under_traffic(lab):
         lab.config["port"].pop("late", None)
 
 
+def test_ports_go_while_they_flood():
+    """Ports that are deleted in the midst of their floods, one by one and all at once: the daemon
+    lives, and nothing of them passes."""
+    with small_lab() as lab:
+        lab.start()
+        text = lab.config_path.read_text()
+        guests = list(lab.guests.values())
+        for _ in range(5):
+            floods = [guest.flood_start(BROADCAST, "--src-ip", guest.ip4, seconds=30,
+                                        stderr=subprocess.DEVNULL) for guest in guests]
+            time.sleep(0.2)
+            for name in ("vm3", "vm1"):
+                lab.bh("port", "del", name)
+            lab.bh("reload")
+            lab.config_path.write_text("")
+            lab.bh("reload")
+            assert lab.bh("port", "show", json=True) == []
+            lab.config_path.write_text(text)
+            lab.bh("reload")
+            for process in floods:
+                process.kill()
+                process.communicate()
+        for guest in guests:
+            lab.wait_port(guest.name, "up")
+        assert guests[0].ping(guests[2].ip4).lost == 0
+        lab.ledger()
+
+
 def test_deleted_port_is_free(lab):
     """A device whose port was deleted is the host's again, with nothing of bulkhead's on it."""
     guest = lab.veth("free")
@@ -274,6 +303,51 @@ def test_device_vanishes_under_traffic(lab):
         to.wait(20)
         back.wait(20)
     assert vm1.ping(vm3.ip4).lost == 0
+
+
+def pins(lab):
+    """{device or number: pins} of what there is."""
+    links = json.loads(lab.host.run(["ip", "-json", "link"]).stdout)
+    names = {str(link["ifindex"]): link["ifname"] for link in links}
+    counts = {}
+    for path in (PIN_ROOT / str(lab.host.inode)).iterdir():
+        index = path.name.split("_")[0]
+        counts[names.get(index, index)] = counts.get(names.get(index, index), 0) + 1
+    return counts
+
+
+def test_device_vanishes_as_its_port_changes(lab):
+    """A device that vanishes in the moment in which its port takes it to another segment leaves
+    nothing pinned behind."""
+    before = pins(lab)
+    with Client(lab) as client:
+        assert client.ask("status")
+        os.kill(lab.daemon.pid, signal.SIGSTOP)
+        client.send(request("port.set", 2, name="vm3", segment="elsewhere"))
+        lab.guests["vm3"].remove_device()
+        os.kill(lab.daemon.pid, signal.SIGCONT)
+        assert client.line()["id"] == 2
+    lab.wait_port("vm3", "waiting")
+    lab.guests["vm3"].make_device()
+    lab.reload()
+    lab.wait_port("vm3", "up")
+    assert pins(lab) == before
+
+
+@pytest.mark.parametrize("way", ["stop", "kill"])
+def test_device_vanishes_without_a_daemon(way):
+    """What is pinned for a device that vanished while no daemon ran goes at the next start."""
+    with small_lab() as lab:
+        lab.start()
+        before = pins(lab)
+        getattr(lab, way)()
+        lab.guests["vm1"].remove_device()
+        lab.start(wait_ports=False)
+        lab.wait_port("vm1", "waiting")
+        assert pins(lab) == {name: count for name, count in before.items() if name != "vm1"}
+        lab.guests["vm1"].make_device()
+        lab.wait_port("vm1", "up")
+        assert pins(lab) == before
 
 
 def test_device_goes_down_and_up(lab):

@@ -225,6 +225,11 @@ def complete(lab, *words):
     (["port", "add", "new", "--device", "l"], ["lo"]),
     (["port", "add", "new", "--mac", ""], []),
     (["capture", "-"], ["--help", "--port", "--reason", "-w", "--count"]),
+    (["to"], ["top"]),
+    (["top", "-"], ["--help", "--interval", "--count", "--sort"]),
+    (["top", "--sort", ""], ["rate", "drops", "name"]),
+    (["top", "--interval", "5"], ["500ms", "5s"]),
+    (["top", "--count", "2", ""], []),
     (["--j"], ["--json"]),
 ])
 def test_completion(lab, words, expected):

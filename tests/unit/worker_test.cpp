@@ -80,6 +80,20 @@ TEST_F(WorkerTest, SwapsTheSnapshotAndGivesTheOldOneBack) {
   EXPECT_EQ(back.snapshot, next.get());
 }
 
+// Between the policy without a port and the end of its device's socket frames of it still come.
+TEST_F(WorkerTest, NothingComesInByAPortThatThePolicyDoesNotHave) {
+  for (const char* name : {"u", "m", "b", "a"}) {  // the last place first, until there is none
+    bridge_.config.ports.erase(name);
+    bridge_.reload();
+    for (const char* from : {"a", "b", "m", "u"}) {
+      if (bridge_.config.ports.contains(from)) continue;
+      const Outcome outcome = bridge_.send(from, frame('z', *from));
+      EXPECT_EQ(outcome.verdict, "drop") << from << " without " << name;
+      EXPECT_TRUE(outcome.ports.empty());
+    }
+  }
+}
+
 TEST_F(WorkerTest, ReplacesTheTableAndKeepsWhatWasLearned) {
   bridge_.learn("m", mac('z'));
   Fdb larger(1000, bridge_.fdb->hash_key());
