@@ -222,16 +222,16 @@ void Forwarder::arrive_unicast(const Snapshot& snapshot, const Fdb& fdb, const C
 
 // The worker of the egress port has the last word: under its own policy, and by what it knows of
 // its own ports. Another worker's word counts as far as it has the same policy.
-std::optional<DropReason> Forwarder::refusal(const Snapshot& snapshot, const Fdb& fdb,
-                                             const Crossing& crossing, std::uint32_t now_ms) {
+Refusal Forwarder::refusal(const Snapshot& snapshot, const Fdb& fdb, const Crossing& crossing,
+                           std::uint32_t now_ms) {
   const PortIndex from = crossing.from, to = crossing.to;
   if (!snapshot.has(to) || !snapshot.is_local(to)) return DropReason::port_down;
   const PortPolicy& port = snapshot.ports[to];
   if (port.learns && !crossing.mac.is_zero() &&
-      locate(snapshot, fdb, crossing.mac, port.segment, now_ms) != to) {
+      locate(snapshot, fdb, snapshot.bound.hashed(crossing.mac, port.segment), now_ms) != to) {
     return DropReason::not_addressee;
   }
-  if (crossing.generation == snapshot.generation) return std::nullopt;
+  if (crossing.generation == snapshot.generation) return kPassed;
   if (!snapshot.has(from) || !snapshot.reach[snapshot.ports[from].reach].contains(to)) {
     return DropReason::isolated;
   }

@@ -57,9 +57,8 @@ class Forwarder {
   void arrive_unicast(const Snapshot& snapshot, const Fdb& fdb, const Crossing& crossing,
                       std::uint32_t now_ms);
   void arrive_flood(const Snapshot& snapshot, const Crossing& crossing);
-  [[nodiscard]] static std::optional<DropReason> refusal(const Snapshot& snapshot, const Fdb& fdb,
-                                                         const Crossing& crossing,
-                                                         std::uint32_t now_ms);
+  [[nodiscard]] static Refusal refusal(const Snapshot& snapshot, const Fdb& fdb,
+                                       const Crossing& crossing, std::uint32_t now_ms);
   // The rare ones take the verdict by value, so that forward() can keep it in registers.
   [[gnu::noinline]] void remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
                                   const Read& read, Verdict verdict, std::uint32_t now_ms);
