@@ -78,7 +78,7 @@ BAD_CONFIGS = {
                     ["vm1", "a-name-of-16-chr"]),
     "device path": (PORT.replace('device = "vm1"', 'device = "../x"'), 2, ["vm1", "../x"]),
     "workers": ("[bulkhead]\nworkers = 17\n", 2, ["workers", "1 to 16"]),
-    "worker": (PORT + "worker = 3\n", 2, ["worker = 3", "only worker 0", "workers"]),
+    "worker": (PORT + "worker = 3\n", 1, ["worker = 3", "only worker 0", "workers"]),
     "state": ('[bulkhead]\nstate = ""\n', 2, ["state"]),
     "static without port": ('[[fdb]]\nmac = "52:54:00:00:00:09"\n', 1, ["fdb", "port"]),
     "static without mac": ('[[fdb]]\nport = "vm1"\n', 1, ["fdb", "mac"]),

@@ -33,7 +33,7 @@ class FdbTest : public ::testing::Test {
       policy.trusted = port == kUplink;
       policy.segment = port == kElse ? 1 : 0;
       policy.mac_max = 10;
-      snapshot_.ports.push_back(policy);
+      snapshot_.ports[port] = policy;
     }
   }
 
@@ -269,7 +269,7 @@ TEST_F(FdbTest, EntriesOfAPortThatNoLongerLearnsAreDead) {
   dies([](PortPolicy& port) { port.learns = false; });
   dies([](PortPolicy& port) { port.segment = 1; });
   EXPECT_EQ(see(kGuest, 'a'), Change::insert) << "its counts were given back";
-  snapshot_.ports.resize(0);
+  snapshot_.ports.assign(kPortsMax, PortPolicy());
   EXPECT_EQ(where('a'), kNoPort);
 }
 
