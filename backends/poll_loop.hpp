@@ -57,6 +57,21 @@ class PollLoop {
   std::thread thread_;
 };
 
+/// One fd in place of many that come and go: readable while one of them is.
+class Epoll {
+ public:
+  /// Throws BackendError.
+  Epoll();
+  ~Epoll();
+  Epoll(const Epoll&) = delete;
+  Epoll& operator=(const Epoll&) = delete;
+
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
 /// Milliseconds of the monotonic clock, as the worker counts them.
 [[nodiscard]] std::uint32_t monotonic_ms();
 

@@ -64,8 +64,7 @@ void ReceiveSocket::refill() {
   xsk_ring_prod__submit(&fill, room);
 }
 
-TransmitSocket::TransmitSocket(Umem& umem, const std::string& device)
-    : umem_(umem), held_(Umem::kChunks / 64) {
+TransmitSocket::TransmitSocket(Umem& umem, const std::string& device) : TransmitSocket(umem) {
   const xsk_socket_config config = socket_config(kEntries);
   const int error = xsk_socket__create_shared(&socket_, device.c_str(), 0, umem.handle(), nullptr,
                                               &tx_, &fill_, &completion_, &config);
@@ -121,6 +120,10 @@ void TransmitSocket::reap() {
 
 void TransmitSocket::abandon() {
   reap();
+  release_held();
+}
+
+void TransmitSocket::release_held() {
   for (std::uint32_t word = 0; word < held_.size(); ++word) {
     for (std::uint64_t bits = std::exchange(held_[word], 0); bits != 0; bits &= bits - 1) {
       const auto bit = static_cast<std::uint32_t>(std::countr_zero(bits));

@@ -22,13 +22,14 @@ Engine::Engine(std::unique_ptr<Snapshot> first, HashKey key, std::size_t fdb_ent
       guard_(conduit_device_.ifindex()),
       receive_socket_(umem_, conduit_device_.peer_name()),
       conduit_(umem_, receive_socket_, guard_.slots().data()),
+      nic_shares_{{&umem_, nic_poll_.fd()}},
       snapshot_(std::move(first)),
       fdb_(std::make_unique<Fdb>(fdb_entries, key)) {
   conduit_device_.connect(receive_socket_);
-  worker_ = std::make_unique<Worker>(umem_.pool(), std::vector<Backend*>{&conduit_}, mailbox_,
-                                     snapshot_.get(), fdb_.get());
-  loop_ =
-      std::make_unique<PollLoop>(*worker_, mailbox_, std::vector{receive_socket_.fd()}, options);
+  worker_ = std::make_unique<Worker>(umem_.pool(), std::vector<Backend*>{&conduit_, &nic_},
+                                     mailbox_, snapshot_.get(), fdb_.get());
+  loop_ = std::make_unique<PollLoop>(*worker_, mailbox_,
+                                     std::vector{receive_socket_.fd(), nic_poll_.fd()}, options);
 }
 
 Engine::~Engine() { loop_.reset(); }

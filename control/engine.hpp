@@ -1,4 +1,5 @@
-// The engine: the conduit, one worker and its thread, and the road to it. What the bridge drives.
+// The engine: the conduit, the NICs' backend, one worker and its thread, and the road to it. What
+// the bridge drives.
 //
 // Control thread only. call() is how everything reaches the worker: it waits until the worker has
 // carried the command out; what the worker says meanwhile waits in take_events().
@@ -11,6 +12,7 @@
 
 #include "backends/conduit.hpp"
 #include "backends/guard.hpp"
+#include "backends/nic.hpp"
 #include "backends/poll_loop.hpp"
 #include "backends/umem.hpp"
 #include "dataplane/commands.hpp"
@@ -20,6 +22,7 @@ namespace bulkhead::control {
 class Engine {
  public:
   static constexpr std::uint8_t kConduitBackend = 0;
+  static constexpr std::uint8_t kNicBackend = 1;
 
   /// Makes the conduit and starts the worker. Throws BackendError.
   Engine(std::unique_ptr<Snapshot> first, HashKey key, std::size_t fdb_entries,
@@ -43,6 +46,9 @@ class Engine {
 
   [[nodiscard]] Umem& umem() { return umem_; }
   [[nodiscard]] Guard& guard() { return guard_; }
+  [[nodiscard]] NicProgram& nics() { return nic_program_; }
+  /// What each worker serves NICs with; queue i of a NIC goes to worker i modulo their number.
+  [[nodiscard]] std::span<const NicDevice::Share> nic_shares() const { return nic_shares_; }
   [[nodiscard]] const ConduitDevice& conduit() const { return conduit_device_; }
 
  private:
@@ -54,6 +60,10 @@ class Engine {
   Umem umem_;
   ReceiveSocket receive_socket_;
   Conduit conduit_;
+  NicProgram nic_program_;
+  Nic nic_;
+  Epoll nic_poll_;
+  std::vector<NicDevice::Share> nic_shares_;
   Mailbox mailbox_;
   std::unique_ptr<const Snapshot> snapshot_;  // what the worker decides by
   std::unique_ptr<Fdb> fdb_;

@@ -213,13 +213,14 @@ Json Methods::status(const Json& parameters) {
   CopyCounters copy;
   bridge_.engine().call(copy);
   Json states{{"up", 0}, {"down", 0}, {"waiting", 0}};
-  Json unprotected = Json::array();
+  Json unprotected = Json::array(), by_xdp = Json::array(), notes = Json::array();
   std::uint64_t received = 0, sent = 0, dropped = 0, shadowed = 0;
   for (const auto& [name, port] : bridge_.config().ports) {
     const PortStatus status = bridge_.status_of(name);
     Json& count = states[control::name_of(status.state)];
     count = count.get<int>() + 1;
     if (!port.enforce) unprotected.push_back(name);
+    if (port.by_xdp()) by_xdp.push_back(name);
     const PortCounters& counters = copy.counters[status.index];
     received += counters.received;
     sent += counters.sent;
@@ -227,15 +228,21 @@ Json Methods::status(const Json& parameters) {
     for (const std::uint64_t drops : counters.refused) dropped += drops;
     for (const std::uint64_t passed : counters.shadowed) shadowed += passed;
   }
+  if (!by_xdp.empty()) {
+    notes.push_back(
+        "native XDP (attach = \"xdp\") was never run on hardware, only on veth and virtio_net");
+  }
   return {
       {"version", kVersion},
       {"uptime_seconds", uptime_seconds()},
       {"workers", bridge_.config().workers},
       {"poll", bridge_.config().poll == config::Poll::busy ? "busy" : "adaptive"},
-      {"backends", {"conduit", "memory"}},
+      {"backends", {"conduit", "nic", "memory"}},
       {"conduit", bridge_.engine().conduit().name()},
       {"ports", states},
       {"unprotected", unprotected},
+      {"by_xdp", by_xdp},
+      {"notes", notes},
       {"fdb_learned", copy.fdb_size},
       {"buffers_free", copy.buffers_free},
       {"events_lost", bridge_.engine().events_lost()},
@@ -309,6 +316,7 @@ Json Methods::port_show(const Json& json) {
     Json row{{"name", name},
              {"segment", port.segment},
              {"device", port.device},
+             {"attach", port.by_xdp() ? "xdp" : "conduit"},
              {"state", control::name_of(status.state)},
              {"trusted", port.trusted},
              {"isolated", port.isolated},
@@ -329,6 +337,10 @@ Json Methods::port_show(const Json& json) {
              {"tx_frames", counters.sent},
              {"tx_bytes", counters.sent_bytes},
              {"drops", drops_json(drops)}};
+    if (status.nic != nullptr && status.state == PortState::up) {
+      row["queues"] = status.nic->queues().rx;
+      row["zero_copy"] = status.nic->is_zero_copy();
+    }
     if (!status.why_waiting.empty()) row["why"] = status.why_waiting;
     rows.push_back(std::move(row));
   }
