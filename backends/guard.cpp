@@ -229,6 +229,8 @@ Guard::Guard(int any_ifindex) {
   has_tcx_ = ::syscall(SYS_bpf, BPF_PROG_QUERY, &attr, sizeof attr) == 0 && have_bpffs();
 }
 
+std::string Guard::directory() { return have_bpffs() ? pin_directory() : std::string(); }
+
 Guard::~Guard() {
   ::munmap(slots_.data(), slots_.size_bytes());
   port_bpf__destroy(programs_);

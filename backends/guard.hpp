@@ -60,6 +60,10 @@ class Guard {
   /// They are dropped from now on. Forgets a device that has vanished, too.
   void close(int ifindex, PortIndex port);
 
+  /// Where what belongs to this network namespace is kept in the BPF file system, which outlives
+  /// the daemon and not the kernel. Mounts that and makes the directory; empty if it cannot be had.
+  [[nodiscard]] static std::string directory();
+
   /// The ports' counters and windows, by port index; kPortsMax of them.
   [[nodiscard]] std::span<bulkhead_slot> slots() { return slots_; }
   /// Whether ours are at the head of tcx, which is stronger than clsact alone.

@@ -112,6 +112,28 @@ std::vector<std::string> feature_names(const std::string& device) {
   return names;
 }
 
+/// Those of `features` whose bit is set in that word of the kernel's answer.
+std::vector<std::string> feature_state(const std::string& device,
+                                       const std::vector<std::string>& features,
+                                       std::uint32_t ethtool_get_features_block::*word) {
+  const std::vector<std::string> names = feature_names(device);
+  const std::size_t blocks = (names.size() + 31) / 32;
+  std::vector<std::uint8_t> bytes(sizeof(ethtool_gfeatures) +
+                                  blocks * sizeof(ethtool_get_features_block));
+  auto* answer = reinterpret_cast<ethtool_gfeatures*>(bytes.data());
+  answer->cmd = ETHTOOL_GFEATURES;
+  answer->size = static_cast<std::uint32_t>(blocks);
+  if (ethtool(device, answer) < 0) {
+    throw BackendError::from_errno("cannot read features of " + device);
+  }
+  std::vector<std::string> set;
+  for (std::size_t bit = 0; bit < names.size(); ++bit) {
+    if ((answer->features[bit / 32].*word & (1u << (bit % 32))) == 0) continue;
+    if (std::ranges::find(features, names[bit]) != features.end()) set.push_back(names[bit]);
+  }
+  return set;
+}
+
 }  // namespace
 
 std::optional<Link> find_link(const std::string& name) {
@@ -207,31 +229,49 @@ void set_up(const std::string& name) {
   }
 }
 
-void switch_features_off(const std::string& name, const std::vector<std::string>& features) {
+QueueCounts queues_of(const std::string& name) {
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  if (ethtool(name, &channels) == 0) {
+    return {channels.combined_count + channels.rx_count,
+            channels.combined_count + channels.tx_count};
+  }
+  if (errno != EOPNOTSUPP) throw BackendError::from_errno("cannot count the queues of " + name);
+  const Owned<nl_sock> socket = connect_route();
+  rtnl_link* found = nullptr;
+  require(rtnl_link_get_kernel(socket.get(), 0, name.c_str(), &found),
+          "cannot look up device " + name);
+  const Owned<rtnl_link> link(found);
+  const QueueCounts most{rtnl_link_get_num_rx_queues(found), rtnl_link_get_num_tx_queues(found)};
+  if (most == QueueCounts{1, 1}) return most;
+  throw BackendError("device " + name + " does not say how many of its queues it uses");
+}
+
+std::vector<std::string> features_on(const std::string& name,
+                                     const std::vector<std::string>& features) {
+  return feature_state(name, features, &ethtool_get_features_block::requested);
+}
+
+void request_features(const std::string& name, const std::vector<std::string>& features, bool on) {
   const std::vector<std::string> names = feature_names(name);
   const std::size_t blocks = (names.size() + 31) / 32;
-  std::vector<std::uint8_t> bytes(
-      std::max(sizeof(ethtool_sfeatures) + blocks * sizeof(ethtool_set_features_block),
-               sizeof(ethtool_gfeatures) + blocks * sizeof(ethtool_get_features_block)));
+  std::vector<std::uint8_t> bytes(sizeof(ethtool_sfeatures) +
+                                  blocks * sizeof(ethtool_set_features_block));
   auto* request = reinterpret_cast<ethtool_sfeatures*>(bytes.data());
   request->cmd = ETHTOOL_SFEATURES;
   request->size = static_cast<std::uint32_t>(blocks);
   for (std::size_t bit = 0; bit < names.size(); ++bit) {
     if (std::ranges::find(features, names[bit]) == features.end()) continue;
     request->features[bit / 32].valid |= 1u << (bit % 32);
+    if (on) request->features[bit / 32].requested |= 1u << (bit % 32);
   }
   if (ethtool(name, request) < 0) throw BackendError::from_errno("cannot set features of " + name);
-  std::ranges::fill(bytes, std::uint8_t{0});
-  auto* answer = reinterpret_cast<ethtool_gfeatures*>(bytes.data());
-  answer->cmd = ETHTOOL_GFEATURES;
-  answer->size = static_cast<std::uint32_t>(blocks);
-  if (ethtool(name, answer) < 0) throw BackendError::from_errno("cannot read features of " + name);
-  for (std::size_t bit = 0; bit < names.size(); ++bit) {
-    const bool on = (answer->features[bit / 32].active & (1u << (bit % 32))) != 0;
-    if (on && std::ranges::find(features, names[bit]) != features.end()) {
-      throw BackendError("cannot switch " + names[bit] + " of " + name + " off");
-    }
-  }
+}
+
+void switch_features_off(const std::string& name, const std::vector<std::string>& features) {
+  request_features(name, features, false);
+  const auto left = feature_state(name, features, &ethtool_get_features_block::active);
+  if (!left.empty()) throw BackendError("cannot switch " + left.front() + " of " + name + " off");
 }
 
 LinkMonitor::LinkMonitor() : socket_(nl_socket_alloc()) {

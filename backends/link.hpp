@@ -39,8 +39,22 @@ void make_veth(const std::string& name, const std::string& peer, std::uint32_t m
 void delete_link(int ifindex);
 void set_up(const std::string& name);
 
-/// Switches ethtool features off, by the names of `ethtool -k`'s kernel strings; unknown ones are
-/// ignored, a known one that stays on is an error.
+/// Queues that the device uses at the moment (`ethtool -l`). Throws BackendError also for one that
+/// has several and does not say how many it uses.
+struct QueueCounts {
+  std::uint32_t rx = 0;
+  std::uint32_t tx = 0;
+  bool operator==(const QueueCounts&) const = default;
+};
+QueueCounts queues_of(const std::string& name);
+
+/// Those of the ethtool features, by the names of the kernel's strings, that are on by decision of
+/// the administrator or by default; unknown ones are ignored.
+std::vector<std::string> features_on(const std::string& name,
+                                     const std::vector<std::string>& features);
+/// Asks for them to be on, or off, without a look at what becomes of it.
+void request_features(const std::string& name, const std::vector<std::string>& features, bool on);
+/// Switches features off; one that stays on is an error.
 void switch_features_off(const std::string& name, const std::vector<std::string>& features);
 
 /// Hears of every change of a device: `fd()` becomes readable, `drain()` says whether there was

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -59,6 +60,12 @@ void Bell::fall_asleep() {
 void Bell::wake_up() { asleep_.store(false, std::memory_order_relaxed); }
 
 std::uint32_t monotonic_ms() { return static_cast<std::uint32_t>(monotonic_us() / 1000); }
+
+Epoll::Epoll() : fd_(::epoll_create1(EPOLL_CLOEXEC)) {
+  if (fd_ < 0) throw BackendError::from_errno("epoll");
+}
+
+Epoll::~Epoll() { ::close(fd_); }
 
 PollLoop::PollLoop(Worker& worker, Mailbox& mailbox, const std::vector<int>& frame_fds,
                    Options options)

@@ -89,6 +89,21 @@ class PollLoop {
 void signal_eventfd(int fd);
 void clear_eventfd(int fd);
 
+/// One fd in place of many that come and go: readable while one of them is.
+class Epoll {
+ public:
+  /// Throws BackendError.
+  Epoll();
+  ~Epoll();
+  Epoll(const Epoll&) = delete;
+  Epoll& operator=(const Epoll&) = delete;
+
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
 /// Milliseconds of the monotonic clock, as the worker counts them.
 [[nodiscard]] std::uint32_t monotonic_ms();
 

@@ -63,8 +63,8 @@ constexpr std::array kFileCalls{
     SCMP_SYS(mkdirat),    SCMP_SYS(newfstatat), SCMP_SYS(open),       SCMP_SYS(openat),
     SCMP_SYS(pread64),    SCMP_SYS(readlink),   SCMP_SYS(readlinkat), SCMP_SYS(rename),
     SCMP_SYS(renameat),   SCMP_SYS(renameat2),  SCMP_SYS(rmdir),      SCMP_SYS(stat),
-    SCMP_SYS(statfs),     SCMP_SYS(statx),      SCMP_SYS(umask),      SCMP_SYS(unlink),
-    SCMP_SYS(unlinkat),
+    SCMP_SYS(statfs),     SCMP_SYS(statx),      SCMP_SYS(symlink),    SCMP_SYS(symlinkat),
+    SCMP_SYS(umask),      SCMP_SYS(unlink),     SCMP_SYS(unlinkat),
 };
 
 // About itself.
@@ -154,11 +154,11 @@ void confine_worker() {
 
 void confine_control() {
   // NET_ADMIN: tc, tcx, promiscuous mode, SO_SNDBUFFORCE. NET_RAW: AF_XDP and packet sockets. BPF:
-  // links and maps on kernels before 5.19.
+  // links and maps on kernels before 5.19. IPC_LOCK: the frames' memory, registered for a NIC.
   if (::geteuid() == 0) {
-    keep_capabilities({CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF});
+    keep_capabilities({CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_IPC_LOCK});
   } else {  // the BPF file system, where the pins are, is root's alone
-    keep_capabilities({CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_DAC_OVERRIDE});
+    keep_capabilities({CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_IPC_LOCK, CAP_DAC_OVERRIDE});
   }
   Filter filter;
   filter.allow(kSocketCalls);

@@ -30,6 +30,7 @@ class Umem {
 
   [[nodiscard]] BufferPool& pool(std::uint32_t worker) { return *pools_[worker]; }
   [[nodiscard]] xsk_umem* handle() { return umem_; }
+  [[nodiscard]] std::span<std::uint8_t> memory() { return memory_; }
   [[nodiscard]] std::uint32_t chunk_count() const {
     return static_cast<std::uint32_t>(memory_.size() / kChunkBytes);
   }

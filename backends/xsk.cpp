@@ -66,7 +66,7 @@ void ReceiveSocket::refill() {
 }
 
 TransmitSocket::TransmitSocket(Umem& umem, std::uint32_t worker, const std::string& device)
-    : umem_(umem), pool_(umem.pool(worker)), held_(umem.chunk_count() / 64) {
+    : TransmitSocket(umem, worker) {
   const xsk_socket_config config = socket_config(kEntries);
   const int error = xsk_socket__create_shared(&socket_, device.c_str(), 0, umem.handle(), nullptr,
                                               &tx_, &fill_, &completion_, &config);
@@ -124,6 +124,10 @@ void TransmitSocket::reap() {
 
 void TransmitSocket::abandon() {
   reap();
+  release_held();
+}
+
+void TransmitSocket::release_held() {
   for (std::uint32_t word = 0; word < held_.size(); ++word) {
     for (std::uint64_t bits = std::exchange(held_[word], 0); bits != 0; bits &= bits - 1) {
       const auto bit = static_cast<std::uint32_t>(std::countr_zero(bits));

@@ -69,8 +69,12 @@ class TransmitSocket : public Attachment {
   /// Drops the references to everything that is outstanding: nothing is sent any more.
   void abandon();
 
- private:
-  [[nodiscard]] std::uint32_t unsent() const { return tx_.cached_prod - *tx_.consumer; }
+ protected:
+  /// For one that makes its socket itself.
+  TransmitSocket(Umem& umem, std::uint32_t worker)
+      : umem_(umem), pool_(umem.pool(worker)), held_(umem.chunk_count() / 64) {}
+  /// The second half of abandon(), for when the rings are gone.
+  void release_held();
 
   Umem& umem_;
   BufferPool& pool_;
@@ -78,6 +82,10 @@ class TransmitSocket : public Attachment {
   xsk_ring_prod tx_{};
   xsk_ring_prod fill_{};  // the kernel wants one; nothing is received
   xsk_ring_cons completion_{};
+
+ private:
+  [[nodiscard]] std::uint32_t unsent() const { return tx_.cached_prod - *tx_.consumer; }
+
   std::uint32_t outstanding_ = 0;
   std::vector<std::uint64_t> held_;  // a bit a chunk of any pool: sent, not completed
 };

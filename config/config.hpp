@@ -73,6 +73,10 @@ struct Prefix {
 /// or those of a list.
 enum class LinkLocal : std::uint8_t { mac, any, list };
 
+/// How a port's device is attached. `automatic` is the conduit: nobody has tried native XDP on real
+/// hardware yet, and on a veth or tap it is wrong (docs/ARCHITECTURE.md).
+enum class Attach : std::uint8_t { automatic, conduit, xdp };
+
 /// What a guest may do beyond a host's part.
 enum class Role : std::uint8_t {
   dhcp_server,  // messages of DHCP servers, both versions
@@ -109,6 +113,7 @@ struct Port {
   std::string name;
   std::string segment = "default";
   std::string device;
+  Attach attach = Attach::automatic;
   bool any_mac = false;          // mac = "any": no MAC check, and the port learns
   std::vector<MacAddress> macs;  // empty if any_mac, or if the port is trusted and says none
   bool any_ip = false;           // ip = "any": MACs only
@@ -132,6 +137,8 @@ struct Port {
   std::optional<std::uint32_t> worker;   // default: where there is the least to do
   Position position;                     // of the table's header
 
+  /// Whether the device is taken by native XDP; else over the conduit.
+  [[nodiscard]] bool by_xdp() const { return attach == Attach::xdp; }
   /// Ports that learn have no MAC list of their own: mac = "any", or trusted without `mac`.
   [[nodiscard]] bool learns() const { return macs.empty(); }
   /// The rates that hold: what `limit` says, else kGuestLimit; trusted: else none.

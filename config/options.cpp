@@ -212,12 +212,17 @@ bool is_device_name(const std::string& text) {
          });
 }
 
-bool set_attach(Port&, const OptionValue& value) {
-  if (value.string == "xdp") throw Refusal{"attach = \"xdp\" is not supported yet; remove it"};
-  return value.string == "conduit";
+bool set_attach(Port& port, const OptionValue& value) {
+  port.attach = value.string == "xdp"       ? Attach::xdp
+                : value.string == "conduit" ? Attach::conduit
+                                            : Attach::automatic;
+  return value.string == "xdp" || value.string == "conduit" || value.string == "auto";
 }
 
-Said get_attach(const Port&) { return {}; }  // there is one way
+Said get_attach(const Port& port) {
+  if (port.attach == Attach::automatic) return {};
+  return word_said(port.attach == Attach::xdp ? "xdp" : "conduit");
+}
 
 // Lists. A word that is refused is named with its place in the list.
 
@@ -651,7 +656,7 @@ const std::vector<Key<Port>>& port_keys() {
       {"device", Kind::string,
        "a network device's name: 1 to 15 bytes without '/', ':' and white space", set_device,
        get_word<Port, &Port::device>},
-      {"attach", Kind::string, "\"conduit\"", set_attach, get_attach},
+      {"attach", Kind::string, "\"auto\", \"conduit\" or \"xdp\"", set_attach, get_attach},
       {"vhost", Kind::other, "", nullptr, nullptr},
       {"vhost_mode", Kind::other, "", nullptr, nullptr},
       {"mac", Kind::list, "a MAC address such as \"52:54:00:9f:5d:c1\", a list of them, or \"any\"",

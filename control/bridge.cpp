@@ -7,6 +7,7 @@
 #include <set>
 
 #include "backends/error.hpp"
+#include "backends/offloads.hpp"
 
 namespace bulkhead::control {
 namespace {
@@ -40,8 +41,12 @@ config::Config without_ports(config::Config config) {
 
 /// The same place on the same device: a change from one to the other needs only a new policy.
 bool same_place(const config::Port& a, const config::Port& b) {
-  return a.device == b.device && a.segment == b.segment;
+  return a.device == b.device && a.segment == b.segment && a.by_xdp() == b.by_xdp();
 }
+
+/// A device whose other end is a guest's, not a wire: what that end leaves to its device is not
+/// done in the frames that native XDP sees.
+bool has_far_end(const Link& link) { return link.kind == "veth" || link.kind == "tun"; }
 
 void close_if_open(int& fd) {
   if (fd >= 0) ::close(fd);
@@ -96,7 +101,7 @@ void Bridge::settle_leftovers(Leftovers leftovers) {
     if (ours.contains(ifindex)) continue;
     const int lock = lock_name("device/" + std::to_string(ifindex));
     if (lock < 0) continue;  // another daemon's
-    if (leftovers == Leftovers::release) Guard::release(ifindex);
+    if (leftovers == Leftovers::release) release_device(ifindex);
     ::close(lock);
     if (leftovers == Leftovers::release) {
       spdlog::info("device {}: released, no port has it any more", ifindex);
@@ -118,6 +123,10 @@ std::optional<std::string> Bridge::objection(const config::Port& port, const Lin
   if (link.master != 0) {
     return device + " belongs to a bridge or bond; take it out: ip link set " + link.name +
            " nomaster";
+  }
+  if (port.by_xdp() && !link.kind.empty() && !has_far_end(link)) {
+    return device + " is a " + link.kind + ", no NIC; leave `attach` out, which makes it " +
+           "\"conduit\"";
   }
   if (link.mtu > ConduitDevice::kPortMtuMax) {
     return device + " has an MTU of " + std::to_string(link.mtu) +
@@ -147,25 +156,94 @@ void Bridge::take_device(const config::Port& port, Attached& attached, const Lin
                        " belongs to another running bulkheadd; delete the port there");
   }
   try {
+    if (!was_guarded) forget_offloads(link.ifindex);
     engine_->guard().attach(link.ifindex);
+    if (port.by_xdp()) {
+      attached.nic = make_nic(port, link);
+      if (has_far_end(link)) {
+        spdlog::warn(
+            "port {}: attach = \"xdp\" on {}, which is no NIC: checksums, segments and VLAN tags "
+            "that its other end leaves to its device are not seen to; for tests",
+            port.name, link.name);
+      }
+    } else {
+      put_offloads_back(link.ifindex);  // of a time when it was attached by XDP
+    }
     if (link.up && !was_guarded) {
       spdlog::warn("port {}: device {} was up before it was attached: exposed until now", port.name,
                    link.name);
     }
-    if (link.kind != "veth" && link.kind != "tun") {
+    if (!has_far_end(link)) {
       attached.promiscuous = make_promiscuous(link.ifindex);
     }
     attached.link = link;
     attached.state = PortState::down;
   } catch (...) {
-    if (!was_guarded) Guard::release(link.ifindex);
+    attached.nic.reset();
+    if (!was_guarded) release_device(link.ifindex);
     close_if_open(attached.promiscuous);
     close_if_open(attached.lock);
     throw;
   }
 }
 
-void Bridge::plug(Attached& attached) {
+std::unique_ptr<NicDevice> Bridge::make_nic(const config::Port& port, const Link& link) {
+  try {
+    return std::make_unique<NicDevice>(engine_->nics(), link);
+  } catch (const BackendError& error) {
+    throw BackendError("port " + port.name + ": " + error.what());
+  }
+}
+
+// Before anything is changed: can a device that is attached over the conduit be attached by XDP?
+void Bridge::try_xdp(const config::Port& port, const Link& link) {
+  const auto has_it_by_xdp = [&](const auto& entry) {
+    return entry.second.nic && entry.second.link.ifindex == link.ifindex;
+  };
+  if (std::ranges::any_of(attached_, has_it_by_xdp)) return;
+  if (const auto reason = objection(port, link)) {
+    throw BackendError("port " + port.name + ": " + *reason);
+  }
+  try {
+    const std::unique_ptr<NicDevice> trial = make_nic(port, link);
+  } catch (...) {
+    put_offloads_back(link.ifindex);
+    throw;
+  }
+  put_offloads_back(link.ifindex);
+}
+
+// The device is the host's again, as it was.
+void Bridge::release_device(int ifindex) {
+  try {
+    put_offloads_back(ifindex);
+  } catch (const BackendError& error) {
+    spdlog::warn("{}, as it was before", error.what());
+  }
+  Guard::release(ifindex);
+}
+
+// Whose queues a NIC's are: every worker's if there is one for each, and nobody has to have the
+// first word on claims.
+std::span<const NicDevice::Share> Bridge::shares_of(const Attached& attached,
+                                                    const config::Port& port) const {
+  const auto all = engine_->nic_shares();
+  const bool claims = port.link_local == config::LinkLocal::any;
+  const QueueCounts queues = queues_of(attached.link.name);
+  if (std::min(queues.rx, queues.tx) >= all.size() && !claims) return all;
+  return all.subspan(attached.worker, 1);
+}
+
+void Bridge::plug(const config::Port& port, Attached& attached) {
+  if (attached.nic) {
+    attached.nic->open(shares_of(attached, port));
+    for (const auto& part : attached.nic->ports()) {
+      Plug command(Engine::kNicBackend, attached.index, part.get());
+      engine_->call(part->worker, command);
+    }
+    attached.state = PortState::up;
+    return;
+  }
   attached.socket =
       std::make_unique<TransmitSocket>(engine_->umem(), attached.worker, attached.link.name);
   Plug command(Engine::kConduitBackend, attached.index, attached.socket.get());
@@ -175,6 +253,7 @@ void Bridge::plug(Attached& attached) {
 
 // The worker must not send to it any more: the policy says down already, or the port is gone.
 void Bridge::unplug(Attached& attached) {
+  if (attached.nic && attached.nic->is_open()) unplug_nic(attached);
   if (attached.socket == nullptr) return;
   Unplug command(Engine::kConduitBackend, attached.index);
   engine_->call(attached.worker, command);
@@ -183,12 +262,46 @@ void Bridge::unplug(Attached& attached) {
   slot.lost = slot.passed - slot.received;  // whatever was on its way does not arrive any more
 }
 
+void Bridge::unplug_nic(Attached& attached) {
+  attached.nic->shut();
+  for (const auto& port : attached.nic->ports()) {
+    Unplug command(Engine::kNicBackend, attached.index);
+    engine_->call(port->worker, command);
+  }
+  if (attached.nic->close()) {
+    for (const auto& port : attached.nic->ports()) {
+      ReturnChunks give_back(*port);
+      engine_->call(port->worker, give_back);
+    }
+  } else {
+    spdlog::error(
+        "device {}: the kernel holds on to its AF_XDP sockets; their buffers are not "
+        "used again",
+        attached.link.name);
+  }
+  attached.nic->forget();
+}
+
+// Its frames come in from now on.
+void Bridge::admit(Attached& attached) {
+  if (attached.nic) {
+    attached.nic->admit();
+  } else {
+    engine_->guard().open(attached.link.ifindex, attached.index,
+                          engine_->conduit(attached.worker).ifindex());
+  }
+}
+
 // `release`: the device is the host's again; otherwise it stays guarded, closed.
 void Bridge::let_device_go(Attached& attached, bool release) {
   if (attached.state == PortState::waiting) return;
   engine_->guard().close(attached.link.ifindex, attached.index);
   unplug(attached);
-  if (release) Guard::release(attached.link.ifindex);
+  if (attached.nic) {
+    attached.nic_before += attached.nic->counts();
+    attached.nic.reset();
+  }
+  if (release) release_device(attached.link.ifindex);
   close_if_open(attached.promiscuous);
   close_if_open(attached.lock);
   attached.state = PortState::waiting;
@@ -259,8 +372,11 @@ void Bridge::install(const config::Config& config) {
   std::map<std::string, Site> sites;
   for (const auto& [name, port] : config.ports) {
     const Attached& attached = attached_.at(name);
-    sites[name] = {attached.index, Engine::kConduitBackend, attached.state == PortState::up,
-                   std::min(attached.link.mtu, ConduitDevice::kPortMtuMax), attached.worker};
+    const std::uint8_t backend = port.by_xdp() ? Engine::kNicBackend : Engine::kConduitBackend;
+    const bool spread = attached.nic && attached.nic->ports().size() > 1;
+    sites[name] = {attached.index, backend, attached.state == PortState::up,
+                   std::min(attached.link.mtu, ConduitDevice::kPortMtuMax), attached.worker,
+                   spread};
   }
   engine_->swap(*compile(config, sites, segments_, key_));
 }
@@ -309,7 +425,11 @@ void Bridge::change(config::Config next) {
       }
       engine_->guard().slots()[attached.index] = {};
       const auto link = links.find(port.device);
-      if (link == links.end() || moved_devices.contains(port.device)) continue;
+      if (link == links.end()) continue;
+      if (moved_devices.contains(port.device)) {
+        if (port.by_xdp()) try_xdp(port, link->second);
+        continue;
+      }
       if (is_starting_ && port.by_command()) continue;  // refresh() tries, and may fail
       take_device(port, attached, link->second);
     }
@@ -431,10 +551,9 @@ void Bridge::refresh_port(const config::Port& port, Attached& attached, const Li
                    link->name, link->mtu);
     }
     if (attached.state == PortState::down && link->up) {
-      plug(attached);
+      plug(port, attached);
       install(config_);
-      engine_->guard().open(link->ifindex, attached.index,
-                            engine_->conduit(attached.worker).ifindex());
+      admit(attached);
       attached.why_waiting.clear();
       set_state(port.name, attached, PortState::up);
     } else if (mtu_changed) {
@@ -458,10 +577,34 @@ void Bridge::tick() {
   }
   for (auto& [name, attached] : attached_) {
     if (attached.state == PortState::waiting) continue;
+    if (attached.nic) {
+      follow_queues(name, attached);
+      continue;
+    }
     bulkhead_slot& slot = engine_->guard().slots()[attached.index];
     settle_losses(attached, slot);
     measure(attached, slot);
     narrow_floods(attached, slot);
+  }
+}
+
+// Frames of a queue that the device has got since have no socket to go to; and a veth does not run
+// the program on it (veth_set_channels() of 6.18), so that they end at the guard. The device is
+// taken anew.
+void Bridge::follow_queues(const std::string& name, Attached& attached) {
+  constexpr std::uint32_t kEveryTicks = 10;
+  if (attached.state != PortState::up || ++attached.nic_ticks < kEveryTicks) return;
+  attached.nic_ticks = 0;
+  try {
+    if (!attached.nic->has_changed()) return;
+    spdlog::info("port {}: device {} has another number of queues now", name, attached.link.name);
+    attached.state = PortState::down;
+    install(config_);
+    const Link link = attached.link;
+    let_device_go(attached, false);
+    refresh_port(config_.ports.at(name), attached, &link);
+  } catch (const BackendError&) {
+    // The device has gone; refresh() will hear of it.
   }
 }
 
@@ -507,11 +650,13 @@ void Bridge::narrow_floods(Attached& attached, bulkhead_slot& slot) {
 
 PortStatus Bridge::status_of(const std::string& port) const {
   const Attached& attached = attached_.at(port);
-  return {&config_.ports.at(port), attached.state, attached.why_waiting, attached.link.mtu,
-          attached.index, attached.worker};
+  return {&config_.ports.at(port), attached.state,  attached.why_waiting,
+          attached.link.mtu,       attached.index,  attached.worker,
+          attached.nic.get()};
 }
 
 Intake Bridge::intake_of(const std::string& port, std::uint64_t received) const {
+  if (config_.ports.at(port).by_xdp()) return nic_intake(attached_.at(port), received);
   const bulkhead_slot& slot = engine_->guard().slots()[attached_.at(port).index];
   const auto load = [](const bulkhead_u64& value) {
     return __atomic_load_n(&value, __ATOMIC_RELAXED);
@@ -525,6 +670,16 @@ Intake Bridge::intake_of(const std::string& port, std::uint64_t received) const 
   intake.malformed = load(slot.malformed);
   intake.overrun = load(slot.overrun) + lost;
   intake.handed = passed + intake.too_big + intake.malformed + load(slot.overrun);
+  return intake;
+}
+
+Intake Bridge::nic_intake(const Attached& attached, std::uint64_t received) const {
+  NicDevice::Counts counts = attached.nic_before;
+  if (attached.nic) counts += attached.nic->counts();
+  Intake intake;
+  intake.overrun = counts.lost;
+  intake.handed = std::max(counts.handed, received + counts.lost);
+  intake.in_flight = intake.handed - received - counts.lost;
   return intake;
 }
 

@@ -36,6 +36,7 @@ struct PortStatus {
   std::uint32_t mtu = 0;
   PortIndex index = kNoPort;
   std::uint8_t worker = 0;
+  const NicDevice* nic = nullptr;  // if it is attached by XDP and not waiting
 };
 
 /// What happened between a device and the worker, in frames, GSO in segments:
@@ -95,7 +96,10 @@ class Bridge {
     Link link;      // unless waiting
     int lock = -1;  // of the device, unless waiting
     int promiscuous = -1;
-    std::unique_ptr<TransmitSocket> socket;  // if up
+    std::unique_ptr<TransmitSocket> socket;  // if up, over the conduit
+    std::unique_ptr<NicDevice> nic;          // unless waiting, by XDP
+    std::uint32_t nic_ticks = 0;             // since its queues were counted
+    NicDevice::Counts nic_before;            // of devices that it has had
     std::uint64_t lost_mark = 0;             // what had been handed over at the last look
     std::uint64_t passed_mark = 0;           // at the last tick: into the conduit
     std::uint64_t overrun_mark = 0;          // and dropped beyond the window
@@ -107,10 +111,19 @@ class Bridge {
   /// Why the device cannot be this port's; nothing if it can.
   [[nodiscard]] std::optional<std::string> objection(const config::Port& port,
                                                      const Link& link) const;
+  [[nodiscard]] std::unique_ptr<NicDevice> make_nic(const config::Port& port, const Link& link);
+  void try_xdp(const config::Port& port, const Link& link);
+  void release_device(int ifindex);
   void take_device(const config::Port& port, Attached& attached, const Link& link);
   void let_device_go(Attached& attached, bool release);
-  void plug(Attached& attached);
+  [[nodiscard]] std::span<const NicDevice::Share> shares_of(const Attached& attached,
+                                                            const config::Port& port) const;
+  void plug(const config::Port& port, Attached& attached);
   void unplug(Attached& attached);
+  void unplug_nic(Attached& attached);
+  void admit(Attached& attached);
+  void follow_queues(const std::string& name, Attached& attached);
+  [[nodiscard]] Intake nic_intake(const Attached& attached, std::uint64_t received) const;
   void remove(const std::string& name, Attached& attached, bool release);
   void refresh_port(const config::Port& port, Attached& attached, const Link* link);
   void set_state(const std::string& name, Attached& attached, PortState state);
@@ -128,6 +141,7 @@ class Bridge {
   HashKey key_;
   config::Config config_;
   PortListener listener_;
+  std::unique_ptr<Engine> engine_;
   std::map<std::string, Attached> attached_;  // by port, one for each of config_
   std::map<std::string, SegmentIndex> segments_;
   std::vector<bool> index_used_;
@@ -135,7 +149,6 @@ class Bridge {
   bool is_starting_ = true;
   std::uint32_t retry_ticks_ = 0;       // until then; 0: nothing to try
   std::uint32_t retry_ticks_next_ = 1;  // doubles up to kRetryTicksMax
-  std::unique_ptr<Engine> engine_;
 };
 
 }  // namespace bulkhead::control

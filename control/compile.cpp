@@ -77,6 +77,7 @@ PortPolicy policy_of(const config::Config& config, const config::Port& port, con
   policy.any_link_local = port.link_local == config::LinkLocal::any;
   policy.roles = role_bits(port.allow);
   policy.worker = site.worker;
+  policy.spread = site.spread;
   policy.backend = site.backend;
   policy.segment = segment;
   policy.mac_max = port.mac_max.value_or(port.trusted ? config.segments.at(port.segment).mac_limit
@@ -248,12 +249,24 @@ std::unique_ptr<Snapshot> part_of(const Snapshot& policy, std::uint8_t worker,
     std::uint64_t before = 0, own = 0, all = 0;  // on lower workers, on this one, everywhere
   };
   std::vector<Learnable> learnable(policy.segments.size());
-  for (const PortPolicy& port : policy.ports) {
-    if (!port.present || !(port.learns || port.shares_macs)) continue;
+  for (PortPolicy& port : part->ports) {
+    if (!port.present) continue;
+    const bool learns = port.learns || port.shares_macs;
+    const std::uint64_t most = learns ? port.mac_max : 0;
     Learnable& of = learnable[port.segment];
-    of.all += port.mac_max;
-    if (port.worker < worker) of.before += port.mac_max;
-    if (port.worker == worker) of.own += port.mac_max;
+    if (port.spread) {
+      port.worker = worker;
+      for (std::uint32_t& rate : port.rates) {
+        if (rate != kNoLimit) rate = (rate + workers - 1) / workers;
+      }
+      of.all += most * workers;
+      of.before += most * worker;
+      of.own += most;
+    } else {
+      of.all += most;
+      if (port.worker < worker) of.before += most;
+      if (port.worker == worker) of.own += most;
+    }
   }
   for (std::size_t i = 0; i < learnable.size(); ++i) {
     const auto [before, own, all] = learnable[i];

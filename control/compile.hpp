@@ -17,6 +17,7 @@ struct Site {
   bool up = false;
   std::uint32_t mtu = 0;
   std::uint8_t worker = 0;
+  bool spread = false;  // every worker has a part of its queues
 };
 
 /// May a frame from `from` be delivered to `to`? Every isolation option in one expression. Both are
@@ -29,8 +30,9 @@ struct Site {
                                                 const std::map<std::string, SegmentIndex>& segments,
                                                 HashKey key);
 
-/// A policy as one of `workers` workers gets it: with its part of the segments' limits, which goes
-/// by how much the ports that are its own may learn. The parts add up to the whole.
+/// A policy as one of `workers` workers gets it: with its part of the rates of spread ports, and of
+/// the segments' limits, which goes by how much the ports that are its own may learn. The parts of
+/// a limit add up to the whole.
 [[nodiscard]] std::unique_ptr<Snapshot> part_of(const Snapshot& policy, std::uint8_t worker,
                                                 std::uint8_t workers);
 

@@ -47,8 +47,9 @@ Engine::Engine(const Snapshot& first, HashKey key, std::size_t fdb_entries, cons
     running.snapshot = snapshot_for(first, i);
     running.fdb = std::make_unique<Fdb>(fdb_entries, key, i);
     running.worker = std::make_unique<Worker>(
-        umem_.pool(i), std::vector<Backend*>{running.conduit.get()}, running.mailbox,
+        umem_.pool(i), std::vector<Backend*>{running.conduit.get(), &running.nic}, running.mailbox,
         running.snapshot.get(), running.fdb.get(), crossings_of(i));
+    nic_shares_.push_back({&umem_, i, running.nic_poll.fd()});
   }
   for (std::uint8_t i = 0; i < options.workers; ++i) {
     Running& running = *workers_[i];
@@ -58,8 +59,9 @@ Engine::Engine(const Snapshot& first, HashKey key, std::size_t fdb_entries, cons
     loop.number = i;
     loop.bells = bells_;
     loop.events_fd = events_fd_;
-    running.loop = std::make_unique<PollLoop>(*running.worker, running.mailbox,
-                                              std::vector{running.socket->fd()}, loop);
+    running.loop = std::make_unique<PollLoop>(
+        *running.worker, running.mailbox, std::vector{running.socket->fd(), running.nic_poll.fd()},
+        loop);
   }
 }
 

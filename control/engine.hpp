@@ -1,5 +1,5 @@
-// The engine: the workers with a conduit, a MAC table, buffers and a thread each, the rings between
-// them, and the road to them. What the bridge drives.
+// The engine: the workers with a conduit, the NICs' queues, a MAC table, buffers and a thread each,
+// the rings between them, and the road to them. What the bridge drives.
 //
 // Control thread only. call() is how everything reaches a worker: it waits until the worker has
 // carried the command out; what workers say meanwhile waits in take_events().
@@ -13,6 +13,7 @@
 
 #include "backends/conduit.hpp"
 #include "backends/guard.hpp"
+#include "backends/nic.hpp"
 #include "backends/poll_loop.hpp"
 #include "backends/umem.hpp"
 #include "dataplane/commands.hpp"
@@ -23,6 +24,7 @@ namespace bulkhead::control {
 class Engine {
  public:
   static constexpr std::uint8_t kConduitBackend = 0;
+  static constexpr std::uint8_t kNicBackend = 1;
 
   struct Options {
     std::uint32_t workers = 1;
@@ -85,6 +87,9 @@ class Engine {
   [[nodiscard]] const ConduitDevice& conduit(std::uint8_t worker) const {
     return workers_[worker]->device;
   }
+  [[nodiscard]] NicProgram& nics() { return nic_program_; }
+  /// What each worker serves NICs with.
+  [[nodiscard]] std::span<const NicDevice::Share> nic_shares() const { return nic_shares_; }
 
  private:
   /// One worker and all that is its own.
@@ -92,6 +97,8 @@ class Engine {
     ConduitDevice device;
     std::unique_ptr<ReceiveSocket> socket;
     std::unique_ptr<Conduit> conduit;
+    Nic nic;
+    Epoll nic_poll;  // of its queues
     Mailbox mailbox;
     std::unique_ptr<const Snapshot> snapshot;  // what it decides by
     std::unique_ptr<Fdb> fdb;
@@ -112,6 +119,8 @@ class Engine {
   std::vector<std::unique_ptr<Passage>> passages_;  // from worker a to b: a * workers + b
   std::vector<std::unique_ptr<Running>> workers_;
   Guard guard_;
+  NicProgram nic_program_;
+  std::vector<NicDevice::Share> nic_shares_;  // by worker
   std::deque<Event> events_;
   Command* awaited_ = nullptr;
 };

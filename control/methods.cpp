@@ -212,7 +212,7 @@ Json Methods::status(const Json& parameters) {
   Parameters("status", parameters).finish();
   const Engine::Totals totals = bridge_.engine().totals();
   Json states{{"up", 0}, {"down", 0}, {"waiting", 0}};
-  Json unprotected = Json::array();
+  Json unprotected = Json::array(), by_xdp = Json::array(), notes = Json::array();
   Json conduits = Json::array();
   for (std::uint8_t worker = 0; worker < bridge_.engine().worker_count(); ++worker) {
     conduits.push_back(bridge_.engine().conduit(worker).name());
@@ -223,6 +223,7 @@ Json Methods::status(const Json& parameters) {
     Json& count = states[control::name_of(status.state)];
     count = count.get<int>() + 1;
     if (!port.enforce) unprotected.push_back(name);
+    if (port.by_xdp()) by_xdp.push_back(name);
     const PortCounters& counters = totals.ports[status.index];
     received += counters.received;
     sent += counters.sent;
@@ -230,15 +231,21 @@ Json Methods::status(const Json& parameters) {
     for (const std::uint64_t drops : counters.refused) dropped += drops;
     for (const std::uint64_t passed : counters.shadowed) shadowed += passed;
   }
+  if (!by_xdp.empty()) {
+    notes.push_back(
+        "native XDP (attach = \"xdp\") was never run on hardware, only on veth and virtio_net");
+  }
   return {
       {"version", kVersion},
       {"uptime_seconds", uptime_seconds()},
       {"workers", bridge_.config().workers},
       {"poll", bridge_.config().poll == config::Poll::busy ? "busy" : "adaptive"},
-      {"backends", {"conduit", "memory"}},
+      {"backends", {"conduit", "nic", "memory"}},
       {"conduits", conduits},
       {"ports", states},
       {"unprotected", unprotected},
+      {"by_xdp", by_xdp},
+      {"notes", notes},
       {"fdb_learned", totals.learned},
       {"buffers_free", totals.buffers_free},
       {"events_lost", bridge_.engine().events_lost()},
@@ -311,6 +318,7 @@ Json Methods::port_show(const Json& json) {
     Json row{{"name", name},
              {"segment", port.segment},
              {"device", port.device},
+             {"attach", port.by_xdp() ? "xdp" : "conduit"},
              {"state", control::name_of(status.state)},
              {"worker", status.worker},
              {"trusted", port.trusted},
@@ -332,6 +340,10 @@ Json Methods::port_show(const Json& json) {
              {"tx_frames", counters.sent},
              {"tx_bytes", counters.sent_bytes},
              {"drops", drops_json(drops)}};
+    if (status.nic != nullptr && status.state == PortState::up) {
+      row["queues"] = status.nic->queues().rx;
+      row["zero_copy"] = status.nic->is_zero_copy();
+    }
     if (!status.why_waiting.empty()) row["why"] = status.why_waiting;
     rows.push_back(std::move(row));
   }

@@ -66,6 +66,18 @@ std::string options_of(const Json& port) {
   return text.empty() ? "-" : text;
 }
 
+/// "eth1 (xdp, 4 queues, zero-copy)", or the name alone if it is attached over the conduit.
+std::string device_of(const Json& port) {
+  std::string text = text_of(port["device"]);
+  if (port.value("attach", "") != "xdp") return text;
+  text += " (xdp";
+  if (port.contains("queues")) {
+    text += fmt::format(", {} queues, {}", port["queues"].dump(),
+                        port["zero_copy"].get<bool>() ? "zero-copy" : "copy");
+  }
+  return text + ')';
+}
+
 /// What a drop reason means, and what to do about it.
 std::string_view help_of(std::string_view reason) {
   const auto* known = std::ranges::find(kDropReasons, reason, &DropReasonText::name);
@@ -89,12 +101,15 @@ void show_status(std::ostream& out, const Json& status) {
         << " (shadow mode: what would be dropped is counted, and passes; " << status["shadow"]
         << " frames until now)\n";
   }
+  for (const Json& note : status["notes"]) {
+    out << "note: " << text_of(note) << "; here on: " << join(status["by_xdp"]) << '\n';
+  }
 }
 
 void show_ports(std::ostream& out, const Json& ports) {
   Table table({"NAME", "SEGMENT", "DEVICE", "STATE", "OPTIONS", "MAC", "IP", "RX", "TX", "DROPS"});
   for (const Json& port : ports) {
-    table.add({text_of(port["name"]), text_of(port["segment"]), text_of(port["device"]),
+    table.add({text_of(port["name"]), text_of(port["segment"]), device_of(port),
                text_of(port["state"]), options_of(port), join(port["mac"]), join(port["ip"]),
                text_of(port["rx_frames"]), text_of(port["tx_frames"]), counts(port["drops"])});
   }

@@ -245,7 +245,9 @@ void Forwarder::arrive_flood(const Snapshot& snapshot, const Crossing& crossing)
     const ReachSet& reach = snapshot.reach[snapshot.ports[frame.from].reach];
     const Parsed parsed = parse(frame);
     for (const PortIndex to : reach.list(crossing.list)) {
-      if (snapshot.is_local(to)) offer(snapshot, reach, parsed, frame, to);
+      // By a spread port the worker where the frame came in has sent it.
+      if (!snapshot.is_local(to) || snapshot.ports[to].spread) continue;
+      offer(snapshot, reach, parsed, frame, to);
     }
   }
   pool_.release(frame.head);

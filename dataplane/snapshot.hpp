@@ -72,7 +72,8 @@ struct alignas(64) PortPolicy {
   bool any_link_local = false;  // link_local = "any": claims what nobody has
   bool shares_macs = false;     // some of its MACs are other ports' by turns
   std::uint8_t roles = 0;       // RoleBit
-  std::uint8_t worker = 0;      // whose port it is
+  std::uint8_t worker = 0;      // whose port it is; of a spread one, this snapshot's
+  bool spread = false;          // every worker receives and sends by it
   std::uint8_t backend = 0;     // which of the worker's backends moves its frames
   SegmentIndex segment = 0;
   std::uint16_t reach = 0;            // index into Snapshot::reach

@@ -45,6 +45,7 @@ _bulkhead() {
     --reason)
       words=$(_bulkhead_ask metrics | grep -o 'reason="[a-z_]*"' | cut -d '"' -f 2 | sort -u)
       ;;
+    --attach) words="auto conduit xdp" ;;
     --allow) words="dhcp-server router querier vrrp routing" ;;
     --mac | --ip | --prefixes | --routes | --link-local | --shared | --limit) return ;;
     --mac-max | --count) return ;;

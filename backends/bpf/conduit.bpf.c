@@ -22,7 +22,7 @@ struct {
 } sockets SEC(".maps");
 
 extern int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *protocol,
-					__u16 *tci) __ksym;
+					__u16 *tci) __ksym __weak; /* or no program here would load */
 
 SEC("?xdp")
 int tag_beside(struct xdp_md *ctx)

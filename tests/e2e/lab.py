@@ -206,13 +206,15 @@ class Ping:
 class Guest:
     """A machine behind a port: a network namespace whose eth0 ends in the host's device."""
 
-    def __init__(self, lab, name, index, kind, mtu, silent=False, ip4=None, ip6=None):
-        """ip4: with the prefix length; ip6 is always in a /64."""
+    def __init__(self, lab, name, index, kind, mtu, silent=False, ip4=None, ip6=None, queues=None):
+        """ip4: with the prefix length; ip6 is always in a /64. queues: the veth stands for a NIC and
+        its wire: it has so many, and what the guest sends is whole, checksums and tags included."""
         self.lab, self.name, self.index, self.kind, self.mtu = lab, name, index, kind, mtu
         self.mac = f"52:54:00:77:{index >> 8:02x}:{index & 255:02x}"
         self.link_local = f"fe80::5054:ff:fe77:{index:x}"
         self.interface4 = ipaddress.ip_interface(ip4 or f"10.77.{index >> 8}.{index & 255}/16")
         self.ip4, self.ip6 = str(self.interface4.ip), ip6 or f"fd77::{index:x}"
+        self.queues = queues
         self.silent = silent  # has no address: its kernel answers nothing
         self.netns = Netns(f"{lab.name}-{name}")
         self.server = None  # tap_guest, which serves the tap
@@ -231,8 +233,12 @@ class Guest:
         device is there and down."""
         host = self.lab.host
         if self.kind == "veth":
-            host.ip(f"link add {self.name} mtu {self.mtu} type veth peer name eth0 mtu {self.mtu}"
-                    f" address {self.mac} netns {self.netns.name}")
+            queues = f"numtxqueues {self.queues} numrxqueues {self.queues}" if self.queues else ""
+            host.ip(f"link add {self.name} mtu {self.mtu} {queues} type veth peer name eth0"
+                    f" mtu {self.mtu} address {self.mac} {queues} netns {self.netns.name}")
+            if self.queues:
+                self.netns.run(["ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off",
+                                "txvlan", "off", "tx-vlan-stag-hw-insert", "off"])
         else:
             self.server = self.lab.serve_tap(self.name, "--guest-netns", self.netns.path,
                                              "--guest-dev", "eth0", "--mtu", self.mtu)
@@ -606,9 +612,9 @@ class Lab:
         return self.add_guest(name, "veth", mac=None, ip=None, trusted=True, **keys)
 
     def add_guest(self, name, kind, mtu=1500, silent=False, port=True, index=None, ip4=None,
-                  ip6=None, **keys):
+                  ip6=None, queues=None, **keys):
         index = index or len(self.guests) + 1
-        guest = Guest(self, name, index, kind, mtu, silent, ip4, ip6)
+        guest = Guest(self, name, index, kind, mtu, silent, ip4, ip6, queues)
         self.guests[name] = guest
         if port:
             values = {"device": name, "mac": [guest.mac],

@@ -8,7 +8,7 @@ import pytest
 
 from lab import BUILD, Lab, wait_until
 
-NET_ADMIN, NET_RAW, BPF = 1 << 12, 1 << 13, 1 << 39  # linux/capability.h
+NET_ADMIN, NET_RAW, IPC_LOCK, BPF = 1 << 12, 1 << 13, 1 << 14, 1 << 39  # linux/capability.h
 NOBODY = 65534
 
 
@@ -35,7 +35,7 @@ def test_running_daemon(lab):
     lab.start()
     tasks = threads(lab.daemon.pid)
     assert set(tasks) == {"bulkheadd", "bulkhead/0"}
-    for name, kept in (("bulkheadd", NET_ADMIN | NET_RAW | BPF), ("bulkhead/0", 0)):
+    for name, kept in (("bulkheadd", NET_ADMIN | NET_RAW | IPC_LOCK | BPF), ("bulkhead/0", 0)):
         for which in ("CapEff", "CapPrm"):
             assert int(tasks[name][which], 16) == kept, (name, which)
         for which in ("CapBnd", "CapInh", "CapAmb"):

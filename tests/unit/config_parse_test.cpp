@@ -272,11 +272,25 @@ TEST(Parse, KeysNotBuiltYetAreRefusedByName) {
 }
 
 TEST(Parse, ValuesNotBuiltYetAreRefusedByName) {
-  EXPECT_EQ(error_in_guest("attach = \"conduit\""), "");
-  EXPECT_EQ(error_in_guest("attach = \"xdp\""),
-            "b.toml:5:10: port vm1: attach = \"xdp\" is not supported yet; remove it");
-  EXPECT_EQ(error_in_guest("attach = \"dpdk\""),
-            "b.toml:5:10: port vm1: attach must be \"conduit\", not \"dpdk\"");
+}
+
+TEST(Parse, WaysToAttach) {
+  const auto attach_of = [](const std::string& line) {
+    const std::string text = "[port.u]\ndevice = \"eth0\"\ntrusted = true\n" + line;
+    return parse(text, "b.toml").ports.at("u");
+  };
+  EXPECT_EQ(attach_of("").attach, Attach::automatic);
+  EXPECT_EQ(attach_of("attach = \"auto\"").attach, Attach::automatic);
+  EXPECT_EQ(attach_of("attach = \"conduit\"").attach, Attach::conduit);
+  EXPECT_EQ(attach_of("attach = \"xdp\"").attach, Attach::xdp);
+  EXPECT_FALSE(attach_of("").by_xdp());  // no device is known for which it is right
+  EXPECT_FALSE(attach_of("attach = \"conduit\"").by_xdp());
+  EXPECT_TRUE(attach_of("attach = \"xdp\"").by_xdp());
+  const std::string must =
+      "b.toml:5:10: port vm1: attach must be \"auto\", \"conduit\" or \"xdp\", ";
+  EXPECT_EQ(error_in_guest("attach = \"dpdk\""), must + "not \"dpdk\"");
+  EXPECT_EQ(error_in_guest("attach = \"\""), must + "not \"\"");
+  EXPECT_EQ(error_in_guest("attach = true"), must + "not true");
 }
 
 TEST(Parse, DaemonKeysSayWhatTheyTake) {

@@ -439,7 +439,7 @@ TEST(ApplyOptions, TakesEveryKey) {
   const Port port =
       apply_options(named("vm1"), {{"segment", word("lan")},
                                    {"device", word("tap1")},
-                                   {"attach", word("conduit")},
+                                   {"attach", word("xdp")},
                                    {"mac", words({"52:54:00:00:00:01", "52:54:00:00:00:02"})},
                                    {"ip", word("10.0.0.1/8")},
                                    {"mac_max", number(9)},
@@ -456,6 +456,7 @@ TEST(ApplyOptions, TakesEveryKey) {
                                    {"transit", flag(true)},
                                    {"take_over", flag(true)}});
   EXPECT_EQ(port.name, "vm1");
+  EXPECT_EQ(port.attach, Attach::xdp);
   EXPECT_EQ(port.segment, "lan");
   EXPECT_EQ(port.device, "tap1");
   EXPECT_EQ(port.macs.size(), 2U);

@@ -72,6 +72,7 @@ take_over = true
 
 [port."any.thing"]
 device = "tap2"
+attach = "conduit"
 mac = "any"
 ip = "any"
 link_local = "any"
@@ -86,6 +87,7 @@ prefixes = ["2001:db8:1::/64"]
 
 [port.uplink]
 device = "eth0"
+attach = "xdp"
 trusted = true
 transit = true
 
@@ -102,14 +104,14 @@ TEST(Write, SaysEveryKeyInOrder) { EXPECT_EQ(to_toml(parse(kEveryKey, "b.toml"))
 
 TEST(Write, KnowsEveryKeyOfAPort) {
   for (const std::string& key : port_option_names()) {
-    if (option_kind(key) == OptionValue::Kind::other || key == "attach") continue;
+    if (option_kind(key) == OptionValue::Kind::other) continue;
     EXPECT_NE(std::string(kEveryKey).find("\n" + key + " = "), std::string::npos) << key;
   }
 }
 
 TEST(Write, LeavesDefaultsOut) {
   EXPECT_EQ(to_toml(parse("", "b.toml")), "[bulkhead]\n");
-  const std::string text = "[port.u]\nattach = \"conduit\"\ndevice = \"eth0\"\ntrusted = true\n";
+  const std::string text = "[port.u]\nattach = \"auto\"\ndevice = \"eth0\"\ntrusted = true\n";
   EXPECT_EQ(to_toml(parse(text, "b.toml")),
             "[bulkhead]\n\n[port.u]\ndevice = \"eth0\"\ntrusted = true\n");
 }
@@ -205,6 +207,10 @@ class Draw {
       const auto chosen = some(words);
       if (!chosen.empty() && chance()) options[key] = list(chosen);
     }
+    if (chance()) {
+      options["attach"] = options["device"];
+      options["attach"].string = chance() ? "xdp" : "conduit";
+    }
     for (const char* key : {"trusted", "isolated", "enforce", "unknown", "transit", "take_over"}) {
       if (chance()) options[key] = flag();
     }
@@ -240,7 +246,8 @@ TEST(Write, TheStateHasWhatIsByCommand) {
   config.statics[1].position = {};
   EXPECT_EQ(state_to_toml(config),
             comment +
-                "\n[port.uplink]\ndevice = \"eth0\"\ntrusted = true\ntransit = true\n"
+                "\n[port.uplink]\ndevice = \"eth0\"\nattach = \"xdp\"\ntrusted = true\n"
+                "transit = true\n"
                 "\n[[fdb]]\nmac = \"52:54:00:00:00:08\"\nport = \"any.thing\"\n");
   const Config read = parse_state(state_to_toml(config), "state");
   ASSERT_EQ(read.ports.size(), 1U);
