@@ -476,7 +476,7 @@ void Bridge::change(config::Config next) {
   // A device that vanished just now, between its ports: nobody else remembers its guard.
   if (kept.empty()) return;
   for (const auto& [name, link] : list_links()) kept.erase(link.ifindex);
-  for (const int ifindex : kept) Guard::release(ifindex);
+  for (const int ifindex : kept) release_device(ifindex);
 }
 
 void Bridge::remove(const std::string& name, Attached& attached, bool release) {

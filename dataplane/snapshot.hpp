@@ -73,7 +73,6 @@ struct alignas(64) PortPolicy {
   bool shares_macs = false;     // some of its MACs are other ports' by turns
   std::uint8_t roles = 0;       // RoleBit
   std::uint8_t worker = 0;      // whose port it is; of a spread one, this snapshot's
-  bool spread = false;          // every worker receives and sends by it
   std::uint8_t backend = 0;     // which of the worker's backends moves its frames
   SegmentIndex segment = 0;
   std::uint16_t reach = 0;            // index into Snapshot::reach
@@ -89,6 +88,7 @@ struct alignas(64) PortPolicy {
   std::uint32_t subnet_first = 0;  // broadcast addresses of its subnets, Snapshot::subnets
   std::uint16_t route_count = 0;
   std::uint16_t subnet_count = 0;
+  bool spread = false;  // every worker receives and sends by it
   Rates rates{kNoLimit, kNoLimit, kNoLimit, kNoLimit};
 };
 static_assert(offsetof(PortPolicy, mac_first) == 64);
