@@ -160,7 +160,8 @@ std::map<std::string, Link> list_links() {
   return links;
 }
 
-std::optional<std::string> host_use_of(int ifindex) {
+std::map<int, std::string> host_uses() {
+  std::map<int, std::string> uses;
   const Owned<nl_sock> socket = connect_route();
   nl_cache* raw = nullptr;
   require(rtnl_addr_alloc_cache(socket.get(), &raw), "cannot list addresses");
@@ -171,10 +172,11 @@ std::optional<std::string> host_use_of(int ifindex) {
     constexpr int kLinkScope = 253;  // RT_SCOPE_LINK: fe80::/64, which every device has
     const bool is_link_local =
         rtnl_addr_get_family(address) == AF_INET6 && rtnl_addr_get_scope(address) == kLinkScope;
-    if (rtnl_addr_get_ifindex(address) != ifindex || is_link_local) continue;
+    if (is_link_local) continue;
     std::array<char, 64> text{};
-    return std::string("address ") +
-           nl_addr2str(rtnl_addr_get_local(address), text.data(), text.size());
+    uses.try_emplace(rtnl_addr_get_ifindex(address),
+                     std::string("address ") + nl_addr2str(rtnl_addr_get_local(address),
+                                                           text.data(), text.size()));
   }
   require(rtnl_route_alloc_cache(socket.get(), AF_UNSPEC, 0, &raw), "cannot list routes");
   const Owned<nl_cache> routes(raw);
@@ -184,12 +186,11 @@ std::optional<std::string> host_use_of(int ifindex) {
     const nl_addr* destination = rtnl_route_get_dst(route);
     if (destination != nullptr && nl_addr_get_prefixlen(destination) != 0) continue;
     for (int hop = 0; hop < rtnl_route_get_nnexthops(route); ++hop) {
-      if (rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, hop)) == ifindex) {
-        return "the default route";
-      }
+      uses.try_emplace(rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, hop)),
+                       "the default route");
     }
   }
-  return std::nullopt;
+  return uses;
 }
 
 void make_veth(const std::string& name, const std::string& peer, std::uint32_t mtu) {

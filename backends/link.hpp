@@ -30,9 +30,9 @@ std::optional<Link> find_link(const std::string& name);
 /// All devices of this network namespace, by name.
 std::map<std::string, Link> list_links();
 
-/// Addresses of the host's own on the device (IPv6 link-local ones aside), or its default route,
-/// as text: "address 192.0.2.1/24", "the default route"; nothing if it has none.
-std::optional<std::string> host_use_of(int ifindex);
+/// What the host itself uses devices for, by interface index: an address of its own (IPv6 link-local
+/// ones aside), or the default route, as text: "address 192.0.2.1/24", "the default route".
+std::map<int, std::string> host_uses();
 
 /// Makes a veth pair, both ends down.
 void make_veth(const std::string& name, const std::string& peer, std::uint32_t mtu);

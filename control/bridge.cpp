@@ -111,7 +111,7 @@ void Bridge::settle_leftovers(Leftovers leftovers) {
   }
 }
 
-std::optional<std::string> Bridge::objection(const config::Port& port, const Link& link) const {
+std::optional<std::string> Bridge::objection(const config::Port& port, const Link& link) {
   const std::string device = "device " + link.name;
   if (!link.is_ethernet) return device + " is no Ethernet device; choose another";
   if (link.name.starts_with("bhc") && link.kind == "veth" && link.mtu == ConduitDevice::kMtu) {
@@ -137,8 +137,9 @@ std::optional<std::string> Bridge::objection(const config::Port& port, const Lin
     return device + " has " + *program + " of somebody else; take it off first (bpftool net)";
   }
   if (port.take_over) return std::nullopt;
-  if (const auto use = host_use_of(link.ifindex)) {
-    return device + " carries the host's " + *use +
+  if (!host_uses_) host_uses_ = host_uses();
+  if (const auto use = host_uses_->find(link.ifindex); use != host_uses_->end()) {
+    return device + " carries the host's " + use->second +
            ", which it would lose; say take_over = true (--take-over) if that is meant";
   }
   return std::nullopt;
@@ -382,6 +383,7 @@ void Bridge::install(const config::Config& config) {
 }
 
 void Bridge::change(config::Config next) {
+  host_uses_.reset();
   // 1. What stays, what goes, what comes.
   std::set<std::string> gone, come;
   std::map<std::string, std::uint8_t> claim_worker = claim_workers(next);
@@ -472,7 +474,7 @@ void Bridge::change(config::Config next) {
       spdlog::warn("port {}: shadow mode, the port is NOT protected", name);
     }
   }
-  refresh();
+  refresh(links);
   // A device that vanished just now, between its ports: nobody else remembers its guard.
   if (kept.empty()) return;
   for (const auto& [name, link] : list_links()) kept.erase(link.ifindex);
@@ -510,59 +512,89 @@ void Bridge::set_state(const std::string& name, Attached& attached, PortState st
   }
 }
 
-void Bridge::refresh() {
-  const std::map<std::string, Link> links = list_links();
-  for (auto& [name, attached] : attached_) {
-    const config::Port& port = config_.ports.at(name);
-    const auto link = links.find(port.device);
-    refresh_port(port, attached, link == links.end() ? nullptr : &link->second);
-  }
-}
+void Bridge::refresh() { refresh(list_links()); }
 
-void Bridge::refresh_port(const config::Port& port, Attached& attached, const Link* link) {
-  try {
+// However many ports change, a policy is put in force twice at most: without those that go before
+// they are unplugged, and with those that come before they are let in.
+void Bridge::refresh(const std::map<std::string, Link>& links) {
+  host_uses_.reset();
+  const auto link_of = [&](const std::string& name) -> const Link* {
+    const auto link = links.find(config_.ports.at(name).device);
+    return link == links.end() ? nullptr : &link->second;
+  };
+  std::map<std::string, PortState> going;
+  for (auto& [name, attached] : attached_) {
+    const Link* link = link_of(name);
     const bool vanished = attached.state != PortState::waiting &&
                           (link == nullptr || link->ifindex != attached.link.ifindex);
-    if (vanished || (attached.state == PortState::up && !link->up)) {
-      const PortState next = vanished ? PortState::waiting : PortState::down;
-      attached.state = PortState::down;
-      install(config_);  // nothing is sent there any more
-      if (vanished) {
+    if (!vanished && (attached.state != PortState::up || link->up)) continue;
+    going[name] = vanished ? PortState::waiting : PortState::down;
+    attached.state = PortState::down;
+  }
+  if (!going.empty()) install(config_);  // nothing is sent there any more
+  for (const auto& [name, next] : going) {
+    Attached& attached = attached_.at(name);
+    attempt(name, attached, [&] {
+      if (next == PortState::waiting) {
         let_device_go(attached, true);
       } else {
         unplug(attached);
         attached.link.up = false;
       }
-      set_state(port.name, attached, next);
-    }
+      set_state(name, attached, next);
+    });
+  }
+  bool mtu_changed = false;
+  std::vector<std::string> coming;
+  for (auto& [name, attached] : attached_) {
+    const Link* link = link_of(name);
     if (link == nullptr) {
       attached.why_waiting.clear();
-      return;
+      continue;
     }
-    if (attached.state == PortState::waiting) {
-      take_device(port, attached, *link);
-      attached.why_waiting.clear();
-      set_state(port.name, attached, PortState::down);
-    }
-    attached.link.up = link->up;
-    const bool mtu_changed = std::exchange(attached.link.mtu, link->mtu) != link->mtu;
-    if (mtu_changed && link->mtu > ConduitDevice::kPortMtuMax) {
-      spdlog::warn("port {}: device {} has an MTU of {} now, of which 3494 are used", port.name,
-                   link->name, link->mtu);
-    }
-    if (attached.state == PortState::down && link->up) {
-      plug(port, attached);
-      install(config_);
+    attempt(name, attached, [&] {
+      mtu_changed |= follow(name, attached, *link);
+      if (attached.state != PortState::down || !link->up) return;
+      plug(config_.ports.at(name), attached);
+      coming.push_back(name);
+    });
+  }
+  if (mtu_changed || !coming.empty()) install(config_);
+  for (const std::string& name : coming) {
+    Attached& attached = attached_.at(name);
+    attempt(name, attached, [&] {
       admit(attached);
       attached.why_waiting.clear();
-      set_state(port.name, attached, PortState::up);
-    } else if (mtu_changed) {
-      install(config_);
-    }
+      set_state(name, attached, PortState::up);
+    });
+  }
+}
+
+// Takes a device that has come, and notes what it is like now. Says whether its MTU is another one.
+bool Bridge::follow(const std::string& name, Attached& attached, const Link& link) {
+  if (attached.state == PortState::waiting) {
+    take_device(config_.ports.at(name), attached, link);
+    attached.why_waiting.clear();
+    set_state(name, attached, PortState::down);
+  }
+  attached.link.up = link.up;
+  const bool mtu_changed = std::exchange(attached.link.mtu, link.mtu) != link.mtu;
+  if (mtu_changed && link.mtu > ConduitDevice::kPortMtuMax) {
+    spdlog::warn("port {}: device {} has an MTU of {} now, of which 3494 are used", name, link.name,
+                 link.mtu);
+  }
+  return mtu_changed;
+}
+
+// What fails is the port's own trouble: it says why, and is tried again. Among the reasons is a
+// socket of ours that the kernel has not let go of yet.
+template <class Step>
+void Bridge::attempt(const std::string& name, Attached& attached, Step&& step) {
+  try {
+    step();
   } catch (const BackendError& error) {
-    // Among the reasons is a socket of ours that the kernel has not let go of yet.
     if (retry_ticks_ == 0) retry_ticks_ = retry_ticks_next_;
-    const std::string prefix = "port " + port.name + ": ";
+    const std::string prefix = "port " + name + ": ";
     const std::string why = error.what();
     const std::string text = why.starts_with(prefix) ? why : prefix + why;
     if (std::exchange(attached.why_waiting, text) != text) spdlog::warn("{}", text);
@@ -600,9 +632,8 @@ void Bridge::follow_queues(const std::string& name, Attached& attached) {
     spdlog::info("port {}: device {} has another number of queues now", name, attached.link.name);
     attached.state = PortState::down;
     install(config_);
-    const Link link = attached.link;
     let_device_go(attached, false);
-    refresh_port(config_.ports.at(name), attached, &link);
+    refresh();
   } catch (const BackendError&) {
     // The device has gone; refresh() will hear of it.
   }

@@ -109,8 +109,7 @@ class Bridge {
   };
 
   /// Why the device cannot be this port's; nothing if it can.
-  [[nodiscard]] std::optional<std::string> objection(const config::Port& port,
-                                                     const Link& link) const;
+  [[nodiscard]] std::optional<std::string> objection(const config::Port& port, const Link& link);
   [[nodiscard]] std::unique_ptr<NicDevice> make_nic(const config::Port& port, const Link& link);
   void try_xdp(const config::Port& port, const Link& link);
   void release_device(int ifindex);
@@ -125,7 +124,10 @@ class Bridge {
   void follow_queues(const std::string& name, Attached& attached);
   [[nodiscard]] Intake nic_intake(const Attached& attached, std::uint64_t received) const;
   void remove(const std::string& name, Attached& attached, bool release);
-  void refresh_port(const config::Port& port, Attached& attached, const Link* link);
+  void refresh(const std::map<std::string, Link>& links);
+  bool follow(const std::string& name, Attached& attached, const Link& link);
+  template <class Step>
+  void attempt(const std::string& name, Attached& attached, Step&& step);
   void set_state(const std::string& name, Attached& attached, PortState state);
   static void settle_losses(Attached& attached, bulkhead_slot& slot);
   static void measure(Attached& attached, const bulkhead_slot& slot);
@@ -146,6 +148,7 @@ class Bridge {
   std::map<std::string, SegmentIndex> segments_;
   std::vector<bool> index_used_;
   std::size_t index_last_ = kPortsMax - 1;  // that was taken
+  std::optional<std::map<int, std::string>> host_uses_;  // of this change or look, once asked
   bool is_starting_ = true;
   std::uint32_t retry_ticks_ = 0;       // until then; 0: nothing to try
   std::uint32_t retry_ticks_next_ = 1;  // doubles up to kRetryTicksMax
