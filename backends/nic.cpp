@@ -18,14 +18,20 @@ NicQueue::NicQueue(Umem& umem, std::uint32_t worker, const Place& place)
   config.tx_size = kEntries;
   config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
   config.bind_flags = place.bind_flags;
+  const bool is_first = place.first_fill != nullptr;
   const int error =
       xsk_socket__create_shared(&socket_, place.device.c_str(), place.number, place.memory, &rx_,
-                                &tx_, &fill_, &completion_, &config);
+                                &tx_, is_first ? place.first_fill : &fill_,
+                                is_first ? place.first_completion : &completion_, &config);
   if (error != 0) {
     throw BackendError::from_errno(
         "cannot open queue " + std::to_string(place.number) + " of " + place.device +
             (error == -EBUSY ? " (another program's AF_XDP socket?)" : ""),
         error);
+  }
+  if (is_first) {
+    fill_ = *place.first_fill;
+    completion_ = *place.first_completion;
   }
   const int bytes = 64 << 20;  // what may be outstanding is our limit, not a socket buffer's
   ::setsockopt(fd(), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);

@@ -51,6 +51,10 @@ class NicQueue : public TransmitSocket {
     std::uint32_t number = 0;
     std::uint32_t entries = 0;     // of the rings to receive by; a power of two
     std::uint16_t bind_flags = 0;  // XDP_COPY or XDP_ZEROCOPY; the first of a memory decides
+    // Of the first socket of a memory: the rings that were made with that. libxdp unmaps them twice
+    // if it is given others and fails.
+    xsk_ring_prod* first_fill = nullptr;
+    xsk_ring_cons* first_completion = nullptr;
   };
   /// Into buffers of `worker`. Throws BackendError; the device must be up.
   NicQueue(Umem& umem, std::uint32_t worker, const Place& place);
@@ -188,7 +192,8 @@ class NicDevice {
   bool try_zero_copy(std::span<const Share> shares);
   void make_sockets(std::span<const Share> shares, std::uint16_t bind_flags);
   void delete_sockets();
-  [[nodiscard]] bool kernel_let_go() const;
+  /// Until the kernel has let go of the first `count` queues; false if it does not in time.
+  bool wait_until_free(std::uint32_t count) const;
   [[nodiscard]] std::span<bulkhead_queue> queue_counts() const;
 
   NicProgram& program_;
@@ -200,7 +205,7 @@ class NicDevice {
   bool zero_copy_ = false;
   bool no_zero_copy_ = false;  // known not to work on all queues
   xsk_umem* memory_ = nullptr;
-  xsk_ring_prod first_fill_{};  // of the first queue: libxdp wants them when it registers memory
+  xsk_ring_prod first_fill_{};  // of the first queue: made when the memory is registered
   xsk_ring_cons first_completion_{};
   std::vector<std::unique_ptr<NicPort>> ports_;  // one a worker
   Counts before_;                                // of sockets that were closed

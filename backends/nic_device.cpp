@@ -136,7 +136,11 @@ void NicDevice::open(std::span<const Share> shares) {
     try {
       make_sockets(shares, XDP_COPY);
     } catch (...) {
+      std::size_t opened = 0;
+      for (const auto& port : ports_) opened += port->queues.size();
       delete_sockets();
+      // Or the next try would be told that one of these is in use.
+      wait_until_free(static_cast<std::uint32_t>(opened));
       throw;
     }
   }
@@ -175,9 +179,13 @@ void NicDevice::make_sockets(std::span<const Share> shares, std::uint16_t bind_f
   for (std::uint32_t number = 0; number < queues_.rx; ++number) {
     const std::size_t worker = number % shares.size();
     NicPort& port = *ports_[worker];
-    port.queues.push_back(std::make_unique<NicQueue>(
-        *shares[worker].umem, shares[worker].worker,
-        NicQueue::Place{memory_, name_, number, config.fill_size, bind_flags}));
+    NicQueue::Place place{memory_, name_, number, config.fill_size, bind_flags};
+    if (number == 0) {
+      place.first_fill = &first_fill_;
+      place.first_completion = &first_completion_;
+    }
+    port.queues.push_back(
+        std::make_unique<NicQueue>(*shares[worker].umem, shares[worker].worker, place));
     NicQueue& queue = *port.queues.back();
     if (port.sender == nullptr && number < queues_.tx) port.sender = &queue;
     epoll_event event{};
@@ -226,18 +234,17 @@ bool NicDevice::close() {
   before_.handed += handed;
   before_.lost += handed - received;
   std::ranges::fill(queue_counts(), bulkhead_queue{});
-  const auto deadline = std::chrono::steady_clock::now() + kLetGoMax;
-  while (!kernel_let_go()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
+  return wait_until_free(queues_.rx);
 }
 
-bool NicDevice::kernel_let_go() const {
+bool NicDevice::wait_until_free(std::uint32_t count) const {
+  const auto deadline = std::chrono::steady_clock::now() + kLetGoMax;
   const std::uint16_t flags = zero_copy_ || no_zero_copy_ ? XDP_COPY : XDP_ZEROCOPY;
-  for (std::uint32_t number = 0; number < queues_.rx; ++number) {
-    if (!is_queue_free(ifindex_, number, flags)) return false;
+  for (std::uint32_t number = 0; number < count; ++number) {
+    while (!is_queue_free(ifindex_, number, flags)) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
   }
   return true;
 }

@@ -157,29 +157,30 @@ TEST_F(TwoWorkers, WhoKnewOfTheOthersLessonHasTheLaterOne) {
 
 TEST_F(TwoWorkers, AllAgreeOnAnAddressThatTwoLearnAtOnce) {
   const Snapshot& snapshot = *team.members[0]->snapshot;
+  const MacTable::Hashed x = snapshot.bound.hashed(mac('x'), 0);
   const PortIndex m = team.port("m"), n = team.port("n");
   for (const bool first_hears_first : {false, true}) {
     Fdb first(256, team.key, 0), second(256, team.key, 1), third(256, team.key, 2);
-    first.learn(snapshot, m, mac('x'), false, Fdb::Change::insert, team.now_ms);
-    second.learn(snapshot, n, mac('x'), false, Fdb::Change::insert, team.now_ms + 1);
+    first.learn(snapshot, m, x, false, Fdb::Change::insert, team.now_ms);
+    second.learn(snapshot, n, x, false, Fdb::Change::insert, team.now_ms + 1);
     const auto announce = [&](const Fdb& from, PortIndex port, Fdb& to) {
-      const auto* entry = from.find(snapshot, mac('x'), 0, team.now_ms + 1);
+      const auto* entry = from.find(snapshot, x, team.now_ms + 1);
       to.hear(mac('x'), 0, port, entry->kind, from.stamp_of(*entry));
     };
     announce(first_hears_first ? first : second, first_hears_first ? m : n, third);
     announce(first_hears_first ? second : first, first_hears_first ? n : m, third);
-    const auto* lesson = second.find(snapshot, mac('x'), 0, team.now_ms + 1);
+    const auto* lesson = second.find(snapshot, x, team.now_ms + 1);
     const std::uint32_t stamp = second.stamp_of(*lesson);
     announce(first, m, second);
     first.hear(mac('x'), 0, n, EntryKind::learned_guest, stamp);
     for (const Fdb* fdb : {&first, &second, &third}) {
-      EXPECT_EQ(fdb->find(snapshot, mac('x'), 0, team.now_ms + 1)->port, m) << "the lower worker's";
+      EXPECT_EQ(fdb->find(snapshot, x, team.now_ms + 1)->port, m) << "the lower worker's";
     }
     EXPECT_EQ(first.own_count(), 1u);
     EXPECT_EQ(second.own_count(), 0u);
     // An older lesson that ends does not end the one that counts.
     second.forget_heard(mac('x'), 0, stamp);
-    EXPECT_NE(second.find(snapshot, mac('x'), 0, team.now_ms + 1), nullptr);
+    EXPECT_NE(second.find(snapshot, x, team.now_ms + 1), nullptr);
   }
 }
 

@@ -124,7 +124,7 @@ class Team {
   /// Where a worker believes an address to be; "" if it does not know.
   [[nodiscard]] std::string whereabouts(std::uint8_t worker, MacAddress mac) const {
     const Member& member = *members[worker];
-    const MacTable::Entry* entry = member.fdb->find(*member.snapshot, mac, 0, now_ms);
+    const MacTable::Entry* entry = member.fdb->find(*member.snapshot, member.snapshot->bound.hashed(mac, 0), now_ms);
     return entry == nullptr ? "" : name_of(entry->port);
   }
   [[nodiscard]] PortCounters counters(const std::string& name) const {
