@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <linux/if_link.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -185,6 +186,36 @@ void note_filter(nl_msg* message, std::vector<std::string>& names) {
   names.push_back(name);
 }
 
+/// The native, generic or offloaded XDP program of a device; 0 if it has none. (libbpf's query dumps
+/// all devices for it, which is a long time for a thousand ports.)
+std::uint32_t xdp_program(int ifindex) {
+  std::unique_ptr<nl_sock, decltype(&nl_socket_free)> socket(nl_socket_alloc(), nl_socket_free);
+  if (nl_connect(socket.get(), NETLINK_ROUTE) < 0) throw BackendError("cannot open rtnetlink");
+  std::uint32_t program = 0;
+  const auto note = [](nl_msg* message, void* out) {
+    std::array<nlattr*, IFLA_MAX + 1> attributes{};
+    std::array<nlattr*, IFLA_XDP_MAX + 1> xdp{};
+    if (nlmsg_parse(nlmsg_hdr(message), sizeof(ifinfomsg), attributes.data(), IFLA_MAX, nullptr) ==
+            0 &&
+        attributes[IFLA_XDP] != nullptr &&
+        nla_parse_nested(xdp.data(), IFLA_XDP_MAX, attributes[IFLA_XDP], nullptr) == 0) {
+      for (const int id : {IFLA_XDP_PROG_ID, IFLA_XDP_DRV_PROG_ID, IFLA_XDP_SKB_PROG_ID,
+                           IFLA_XDP_HW_PROG_ID}) {
+        if (xdp[id] != nullptr) *static_cast<std::uint32_t*>(out) = nla_get_u32(xdp[id]);
+      }
+    }
+    return static_cast<int>(NL_OK);
+  };
+  nl_socket_modify_cb(socket.get(), NL_CB_VALID, NL_CB_CUSTOM, note, &program);
+  ifinfomsg request{};
+  request.ifi_index = ifindex;
+  if (nl_send_simple(socket.get(), RTM_GETLINK, 0, &request, sizeof request) < 0) {
+    throw BackendError("cannot ask for the XDP program of " + device_text(ifindex));
+  }
+  nl_recvmsgs_default(socket.get());
+  return program;
+}
+
 std::vector<std::string> clsact_filters(int ifindex, const Hook& hook) {
   std::unique_ptr<nl_sock, decltype(&nl_socket_free)> socket(nl_socket_alloc(), nl_socket_free);
   if (nl_connect(socket.get(), NETLINK_ROUTE) < 0) throw BackendError("cannot open rtnetlink");
@@ -237,8 +268,7 @@ Guard::~Guard() {
 }
 
 std::optional<std::string> Guard::foreign_program(int ifindex) {
-  std::uint32_t xdp = 0;
-  if (bpf_xdp_query_id(ifindex, 0, &xdp) == 0 && xdp != 0) {
+  if (const std::uint32_t xdp = xdp_program(ifindex); xdp != 0) {
     return "XDP program " + program_text(xdp);
   }
   for (const Hook& hook : kHooks) {
@@ -274,7 +304,28 @@ void Guard::attach(int ifindex) {
                             bpf_program__fd(programs_->progs.bulkhead_out)};
   for (std::size_t i = 0; i < kHooks.size(); ++i) {
     attach_clsact(programs[i], ifindex, kHooks[i]);
-    if (has_tcx_) attach_tcx(programs[i], ifindex, kHooks[i]);
+  }
+  if (!has_tcx_) return;
+  const bool is_new = !std::filesystem::exists(pin_path(ifindex, kHooks[0]));
+  if (is_new && new_tcx_ == kNewTcxMax) {
+    later_.push_back(ifindex);
+    return;
+  }
+  new_tcx_ += is_new ? 1 : 0;
+  for (std::size_t i = 0; i < kHooks.size(); ++i) attach_tcx(programs[i], ifindex, kHooks[i]);
+}
+
+void Guard::catch_up() {
+  constexpr int kDevicesPerCall = 3;
+  new_tcx_ = 0;
+  for (int i = 0; i < kDevicesPerCall && !later_.empty(); ++i) {
+    const int ifindex = later_.front();
+    later_.pop_front();
+    try {
+      if (is_guarded(ifindex)) attach(ifindex);
+    } catch (const BackendError&) {
+      // It has vanished, or vanishes now.
+    }
   }
 }
 

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <string>
@@ -48,7 +49,12 @@ class Guard {
 
   /// Puts the programs in force, in place of those that a daemon before us left. The device is
   /// closed until open(). Throws BackendError.
+  ///
+  /// A new link in tcx costs the kernel a grace period, some 14 ms each (tcx_entry_sync() under
+  /// RTNL). Of many devices in one go those beyond kNewTcxMax are in clsact alone until catch_up().
   void attach(int ifindex);
+  /// To be called ten times a second: a few of those that attach() has left for later.
+  void catch_up();
   /// Takes them off: the device is the host's again.
   static void release(int ifindex);
 
@@ -75,6 +81,9 @@ class Guard {
   port_bpf* programs_ = nullptr;
   std::span<bulkhead_slot> slots_;
   bool has_tcx_ = false;
+  static constexpr int kNewTcxMax = 64;
+  int new_tcx_ = 0;        // since the last catch_up()
+  std::deque<int> later_;  // devices that are not in tcx yet
 };
 
 }  // namespace bulkhead

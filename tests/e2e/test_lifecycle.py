@@ -16,7 +16,7 @@ import pytest
 
 from frames import BROADCAST, Watch, Wire, arp_request, entered, libc, new_token
 from lab import (BUILD, PIN_ROOT, Client, DaemonFailed, HostWatch, Lab, Stream, ping_result, request,
-                 wait_until)
+                 to_toml, wait_until)
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_ports_go_while_they_flood():
             for name in ("vm3", "vm1"):
                 lab.bh("port", "del", name)
             lab.bh("reload")
-            lab.config_path.write_text("")
+            lab.config_path.write_text(to_toml({"bulkhead": lab.config["bulkhead"]}))
             lab.bh("reload")
             assert lab.bh("port", "show", json=True) == []
             lab.config_path.write_text(text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import BUILD, Lab, wait_until
+from lab import BUILD, WORKERS, Lab, wait_until
 
 NET_ADMIN, NET_RAW, IPC_LOCK, BPF = 1 << 12, 1 << 13, 1 << 14, 1 << 39  # linux/capability.h
 NOBODY = 65534
@@ -31,11 +31,13 @@ def threads(pid):
 
 
 def test_running_daemon(lab):
-    """Both threads are confined: the worker, which handles what guests send, has no capability."""
+    """All threads are confined: the workers, which handle what guests send, have no capability."""
     lab.start()
     tasks = threads(lab.daemon.pid)
-    assert set(tasks) == {"bulkheadd", "bulkhead/0"}
-    for name, kept in (("bulkheadd", NET_ADMIN | NET_RAW | IPC_LOCK | BPF), ("bulkhead/0", 0)):
+    kept_by = {"bulkheadd": NET_ADMIN | NET_RAW | IPC_LOCK | BPF}
+    kept_by |= {f"bulkhead/{worker}": 0 for worker in range(WORKERS)}
+    assert set(tasks) == set(kept_by)
+    for name, kept in kept_by.items():
         for which in ("CapEff", "CapPrm"):
             assert int(tasks[name][which], 16) == kept, (name, which)
         for which in ("CapBnd", "CapInh", "CapAmb"):
