@@ -186,8 +186,8 @@ void note_filter(nl_msg* message, std::vector<std::string>& names) {
   names.push_back(name);
 }
 
-/// The native, generic or offloaded XDP program of a device; 0 if it has none. (libbpf's query dumps
-/// all devices for it, which is a long time for a thousand ports.)
+/// The native, generic or offloaded XDP program of a device; 0 if it has none. (libbpf's query
+/// dumps all devices for it, which is a long time for a thousand ports.)
 std::uint32_t xdp_program(int ifindex) {
   std::unique_ptr<nl_sock, decltype(&nl_socket_free)> socket(nl_socket_alloc(), nl_socket_free);
   if (nl_connect(socket.get(), NETLINK_ROUTE) < 0) throw BackendError("cannot open rtnetlink");
@@ -199,8 +199,8 @@ std::uint32_t xdp_program(int ifindex) {
             0 &&
         attributes[IFLA_XDP] != nullptr &&
         nla_parse_nested(xdp.data(), IFLA_XDP_MAX, attributes[IFLA_XDP], nullptr) == 0) {
-      for (const int id : {IFLA_XDP_PROG_ID, IFLA_XDP_DRV_PROG_ID, IFLA_XDP_SKB_PROG_ID,
-                           IFLA_XDP_HW_PROG_ID}) {
+      for (const int id :
+           {IFLA_XDP_PROG_ID, IFLA_XDP_DRV_PROG_ID, IFLA_XDP_SKB_PROG_ID, IFLA_XDP_HW_PROG_ID}) {
         if (xdp[id] != nullptr) *static_cast<std::uint32_t*>(out) = nla_get_u32(xdp[id]);
       }
     }

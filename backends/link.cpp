@@ -175,8 +175,8 @@ std::map<int, std::string> host_uses() {
     if (is_link_local) continue;
     std::array<char, 64> text{};
     uses.try_emplace(rtnl_addr_get_ifindex(address),
-                     std::string("address ") + nl_addr2str(rtnl_addr_get_local(address),
-                                                           text.data(), text.size()));
+                     std::string("address ") +
+                         nl_addr2str(rtnl_addr_get_local(address), text.data(), text.size()));
   }
   require(rtnl_route_alloc_cache(socket.get(), AF_UNSPEC, 0, &raw), "cannot list routes");
   const Owned<nl_cache> routes(raw);

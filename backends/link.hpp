@@ -30,8 +30,9 @@ std::optional<Link> find_link(const std::string& name);
 /// All devices of this network namespace, by name.
 std::map<std::string, Link> list_links();
 
-/// What the host itself uses devices for, by interface index: an address of its own (IPv6 link-local
-/// ones aside), or the default route, as text: "address 192.0.2.1/24", "the default route".
+/// What the host itself uses devices for, by interface index: an address of its own (IPv6
+/// link-local ones aside), or the default route, as text: "address 192.0.2.1/24", "the default
+/// route".
 std::map<int, std::string> host_uses();
 
 /// Makes a veth pair, both ends down.

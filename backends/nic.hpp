@@ -166,8 +166,8 @@ class NicDevice {
   NicDevice& operator=(const NicDevice&) = delete;
 
   /// Makes a socket on every queue, queue i for shares[i % shares.size()]; nothing comes in yet. To
-  /// be plugged in: ports()[i] into its worker, that of shares[i]. Zero-copy if the driver has it on all
-  /// queues. Throws BackendError; the device must be up.
+  /// be plugged in: ports()[i] into its worker, that of shares[i]. Zero-copy if the driver has it
+  /// on all queues. Throws BackendError; the device must be up.
   void open(std::span<const Share> shares);
   [[nodiscard]] std::span<const std::unique_ptr<NicPort>> ports() const { return ports_; }
   /// Frames come in from now on.

@@ -69,10 +69,7 @@ Epoll::~Epoll() { ::close(fd_); }
 
 PollLoop::PollLoop(Worker& worker, Mailbox& mailbox, const std::vector<int>& frame_fds,
                    Options options)
-    : worker_(worker),
-      mailbox_(mailbox),
-      options_(options),
-      bell_(*options.bells[options.number]) {
+    : worker_(worker), mailbox_(mailbox), options_(options), bell_(*options.bells[options.number]) {
   fds_.push_back({bell_.fd(), POLLIN, 0});
   for (const int fd : frame_fds) fds_.push_back({fd, POLLIN, 0});
   thread_ = std::thread([this] { start(); });
@@ -93,10 +90,9 @@ PollLoop::PollLoop(Worker& worker, Mailbox& mailbox, const std::vector<int>& fra
       stop_ = true;
       wake();
       thread_.join();
-      throw BackendError::from_errno(
-          "cannot pin worker " + std::to_string(options_.number) + " to cpu " +
-              std::to_string(*options_.cpu),
-          error);
+      throw BackendError::from_errno("cannot pin worker " + std::to_string(options_.number) +
+                                         " to cpu " + std::to_string(*options_.cpu),
+                                     error);
     }
   }
 }

@@ -51,9 +51,9 @@ class PollLoop {
   struct Options {
     bool busy = false;
     std::optional<std::uint32_t> cpu;
-    std::uint8_t number = 0;           // of the worker, in the name of its thread
+    std::uint8_t number = 0;                       // of the worker, in the name of its thread
     std::span<const std::unique_ptr<Bell>> bells;  // by worker
-    int events_fd = -1;                // an eventfd: control is told there that it has events
+    int events_fd = -1;  // an eventfd: control is told there that it has events
   };
 
   /// `frame_fds` become readable when frames wait. Throws BackendError.

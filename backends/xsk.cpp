@@ -26,9 +26,8 @@ xsk_socket_config socket_config(std::uint32_t entries) {
 ReceiveSocket::ReceiveSocket(Umem& umem, std::uint32_t worker, const std::string& device)
     : umem_(umem), pool_(umem.pool(worker)) {
   const xsk_socket_config config = socket_config(kEntries);
-  const int error =
-      xsk_socket__create_shared(&socket_, device.c_str(), 0, umem.handle(), &rx_, nullptr, &fill_,
-                                &completion_, &config);
+  const int error = xsk_socket__create_shared(&socket_, device.c_str(), 0, umem.handle(), &rx_,
+                                              nullptr, &fill_, &completion_, &config);
   if (error != 0) throw BackendError::from_errno("cannot receive from " + device, error);
   refill();
 }

@@ -375,8 +375,11 @@ void Bridge::install(const config::Config& config) {
     const Attached& attached = attached_.at(name);
     const std::uint8_t backend = port.by_xdp() ? Engine::kNicBackend : Engine::kConduitBackend;
     const bool spread = attached.nic && attached.nic->ports().size() > 1;
-    sites[name] = {attached.index, backend, attached.state == PortState::up,
-                   std::min(attached.link.mtu, ConduitDevice::kPortMtuMax), attached.worker,
+    sites[name] = {attached.index,
+                   backend,
+                   attached.state == PortState::up,
+                   std::min(attached.link.mtu, ConduitDevice::kPortMtuMax),
+                   attached.worker,
                    spread};
   }
   engine_->swap(*compile(config, sites, segments_, key_));
@@ -655,8 +658,7 @@ void Bridge::settle_losses(Attached& attached, bulkhead_slot& slot) {
 void Bridge::measure(Attached& attached, const bulkhead_slot& slot) {
   constexpr double kNewest = 0.1;  // a second or two back
   const std::uint64_t received = __atomic_load_n(&slot.received, __ATOMIC_RELAXED);
-  const auto more =
-      static_cast<double>(received - std::exchange(attached.received_mark, received));
+  const auto more = static_cast<double>(received - std::exchange(attached.received_mark, received));
   attached.frames_per_tick += kNewest * (more - attached.frames_per_tick);
 }
 
@@ -682,9 +684,8 @@ void Bridge::narrow_floods(Attached& attached, bulkhead_slot& slot) {
 
 PortStatus Bridge::status_of(const std::string& port) const {
   const Attached& attached = attached_.at(port);
-  return {&config_.ports.at(port), attached.state,  attached.why_waiting,
-          attached.link.mtu,       attached.index,  attached.worker,
-          attached.nic.get()};
+  return {&config_.ports.at(port), attached.state,  attached.why_waiting, attached.link.mtu,
+          attached.index,          attached.worker, attached.nic.get()};
 }
 
 Intake Bridge::intake_of(const std::string& port, std::uint64_t received) const {

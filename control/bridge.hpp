@@ -147,7 +147,7 @@ class Bridge {
   std::map<std::string, Attached> attached_;  // by port, one for each of config_
   std::map<std::string, SegmentIndex> segments_;
   std::vector<bool> index_used_;
-  std::size_t index_last_ = kPortsMax - 1;  // that was taken
+  std::size_t index_last_ = kPortsMax - 1;               // that was taken
   std::optional<std::map<int, std::string>> host_uses_;  // of this change or look, once asked
   bool is_starting_ = true;
   std::uint32_t retry_ticks_ = 0;       // until then; 0: nothing to try

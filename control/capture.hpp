@@ -2,7 +2,8 @@
 // Control thread only.
 //
 // While it lives, every worker copies the frames that it is about into a ring of its own
-// (dataplane/drop_reporter); what finds the ring full, or the client not reading, is counted as lost.
+// (dataplane/drop_reporter); what finds the ring full, or the client not reading, is counted as
+// lost.
 #pragma once
 
 #include <functional>
@@ -40,8 +41,8 @@ class Capture {
   Bridge& bridge_;
   std::optional<std::string> port_;
   std::vector<std::unique_ptr<CaptureRing>> rings_;  // by worker
-  std::uint64_t unread_ = 0;  // lost because the client did not read
-  std::uint64_t told_ = 0;    // how many were lost, as the client knows it
+  std::uint64_t unread_ = 0;                         // lost because the client did not read
+  std::uint64_t told_ = 0;                           // how many were lost, as the client knows it
 };
 
 }  // namespace bulkhead::control

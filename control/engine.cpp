@@ -59,9 +59,9 @@ Engine::Engine(const Snapshot& first, HashKey key, std::size_t fdb_entries, cons
     loop.number = i;
     loop.bells = bells_;
     loop.events_fd = events_fd_;
-    running.loop = std::make_unique<PollLoop>(
-        *running.worker, running.mailbox, std::vector{running.socket->fd(), running.nic_poll.fd()},
-        loop);
+    running.loop =
+        std::make_unique<PollLoop>(*running.worker, running.mailbox,
+                                   std::vector{running.socket->fd(), running.nic_poll.fd()}, loop);
   }
 }
 
@@ -186,10 +186,9 @@ std::vector<CopyFdb::Row> Engine::learned() {
   constexpr std::size_t kMargin = 1024;  // learned in between
   const std::size_t rows_max = totals().learned + kMargin;
   std::vector<CopyFdb::Row> rows;
-  call_all([&](std::uint8_t) { return std::make_unique<CopyFdb>(rows_max); },
-           [&](const CopyFdb& copy) {
-             rows.insert(rows.end(), copy.rows.begin(), copy.rows.end());
-           });
+  call_all(
+      [&](std::uint8_t) { return std::make_unique<CopyFdb>(rows_max); },
+      [&](const CopyFdb& copy) { rows.insert(rows.end(), copy.rows.begin(), copy.rows.end()); });
   return rows;
 }
 

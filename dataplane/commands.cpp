@@ -61,7 +61,8 @@ bool FlushFdb::step(Worker& worker, std::uint32_t) {
 bool CopyFdb::step(Worker& worker, std::uint32_t now_ms) {
   const Snapshot& snapshot = worker.snapshot();
   place_ = worker.fdb().visit(place_, kCopiesPerRound, [&](const MacTable::Entry& entry) {
-    if (!entry.heard && rows.size() < rows.capacity() && worker.fdb().is_alive(snapshot, entry, now_ms)) {
+    if (!entry.heard && rows.size() < rows.capacity() &&
+        worker.fdb().is_alive(snapshot, entry, now_ms)) {
       rows.push_back({entry.mac(), entry.segment(), entry.port, now_ms - entry.seen_ms});
     }
     return false;

@@ -60,7 +60,7 @@ struct Passage {
 /// One worker's ends of all rings, and what it has borrowed. Its thread only.
 class Crossings {
  public:
-  static constexpr std::size_t kReserved = 1024;    // places of a ring that frames leave free
+  static constexpr std::size_t kReserved = 1024;  // places of a ring that frames leave free
   static constexpr std::size_t kBatchCrossings = 64;
 
   struct Peer {

@@ -101,8 +101,8 @@ class Fdb {
 
   void prefetch(const MacTable::Hashed& address) const { table_.prefetch(address); }
 
-  /// Takes out what is dead, or bound meanwhile, of its own in `buckets` buckets from where the last
-  /// call stopped; `aged(entry)` is told of each before it goes.
+  /// Takes out what is dead, or bound meanwhile, of its own in `buckets` buckets from where the
+  /// last call stopped; `aged(entry)` is told of each before it goes.
   template <class Aged>
   void sweep(const Snapshot& snapshot, std::uint32_t now_ms, std::uint32_t buckets, Aged&& aged) {
     for (; buckets > 0; --buckets, sweep_place_ = next_place(sweep_place_)) {

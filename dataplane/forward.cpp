@@ -107,8 +107,7 @@ void Forwarder::claim(const Snapshot& snapshot, Fdb& fdb, PortIndex port, const 
                                 parsed.message == Message::neighbor_advertisement;
   const IpAddress target = speaks_of_itself ? parsed.nd_target : parsed.sender;
   for (const IpAddress address : {parsed.sender, target}) {
-    if (!is_claimable(address) ||
-        ownership(snapshot, port, true, address) != Ownership::nobodys ||
+    if (!is_claimable(address) || ownership(snapshot, port, true, address) != Ownership::nobodys ||
         !fdb.may_claim(snapshot, port, address.low) || crossings_.room() == 0 ||
         !fdb.claim(port, address.low)) {
       continue;

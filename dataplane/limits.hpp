@@ -15,7 +15,7 @@ inline constexpr PortIndex kNoPort = 0xffff;
 inline constexpr std::size_t kPortsMax = 2048;  // indices; twice the ports of a configuration, as
                                                 // an index rests until its addresses are flushed
 inline constexpr std::size_t kSegmentsMax = 2048;
-inline constexpr std::uint32_t kWorkersMax = 16;  // a power of two
+inline constexpr std::uint32_t kWorkersMax = 16;     // a power of two
 inline constexpr std::size_t kBatchFrames = 64;      // frames a backend hands over at most at once
 inline constexpr std::size_t kCommandsPerRound = 8;  // mailbox commands a round
 inline constexpr std::uint8_t kMovesPerSweep = 5;    // moves of one MAC between two sweeps (1 s)

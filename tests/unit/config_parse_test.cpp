@@ -271,8 +271,7 @@ TEST(Parse, KeysNotBuiltYetAreRefusedByName) {
   }
 }
 
-TEST(Parse, ValuesNotBuiltYetAreRefusedByName) {
-}
+TEST(Parse, ValuesNotBuiltYetAreRefusedByName) {}
 
 TEST(Parse, WaysToAttach) {
   const auto attach_of = [](const std::string& line) {

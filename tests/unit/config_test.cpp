@@ -141,7 +141,8 @@ TEST(Check, PortsThatClaimAddressesShareAWorker) {
   const auto text = [](const std::string& second) {
     return "[bulkhead]\nworkers = 2\n[port.vm1]\ndevice = \"t\"\nmac = \"any\"\nip = \"any\"\n"
            "link_local = \"any\"\nworker = 0\n[port.vm2]\ndevice = \"u\"\nmac = \"any\"\n"
-           "ip = \"any\"\nlink_local = \"any\"\n" + second;
+           "ip = \"any\"\nlink_local = \"any\"\n" +
+           second;
   };
   EXPECT_EQ(error_of(text("worker = 1\n")),
             "b.toml:9:1: port vm2: worker = 1, and port vm1 has 0: ports of one segment with "

@@ -137,7 +137,8 @@ TEST_F(TwoWorkers, AnAddressMovesFromOneToTheOther) {
   send("m", frame('b', 'x'));
   team.now_ms += 10;
   EXPECT_EQ(send("n", frame('a', 'x')), (Ports{{"a", 1}}));
-  for (std::uint8_t worker = 0; worker < 2; ++worker) EXPECT_EQ(team.whereabouts(worker, mac('x')), "n");
+  for (std::uint8_t worker = 0; worker < 2; ++worker)
+    EXPECT_EQ(team.whereabouts(worker, mac('x')), "n");
   EXPECT_EQ(team.members[0]->fdb->own_count(), 0u);
   EXPECT_EQ(team.members[1]->fdb->own_count(), 1u);
   Event last;
@@ -300,8 +301,8 @@ TEST(PartOf, DividesALimitAmongTheWorkersWithPortsThatLearn) {
   const int workers[] = {0, 0, 0, 1, 3, 3, 3};
   for (int i = 0; i < 7; ++i) {
     const std::string name(1, static_cast<char>('a' + i));
-    toml += "[port." + name + "]\ndevice = \"" + name + "\"\nmac = \"any\"\nip = \"any\"\nworker = " +
-            std::to_string(workers[i]) + "\n";
+    toml += "[port." + name + "]\ndevice = \"" + name +
+            "\"\nmac = \"any\"\nip = \"any\"\nworker = " + std::to_string(workers[i]) + "\n";
   }
   toml += "[port.z]\ndevice = \"z\"\nmac = \"02:00:00:00:00:7a\"\nip = \"any\"\nworker = 2\n";
   Team team(toml);
@@ -340,7 +341,8 @@ std::string random_toml(Random& random, int workers, bool learning) {
     } else if (learning && random() % 2 == 0) {
       toml += "mac = \"any\"\n";
     } else {
-      toml += "mac = \"02:00:00:00:00:" + std::string("6") + std::to_string(name - 'a' + 1) + "\"\n";
+      toml +=
+          "mac = \"02:00:00:00:00:" + std::string("6") + std::to_string(name - 'a' + 1) + "\"\n";
     }
     if (random() % 4 == 0) toml += "isolated = true\n";
     if (random() % 4 == 0) toml += "limit = { broadcast = \"none\" }\n";

@@ -37,8 +37,7 @@ class Team {
     std::unique_ptr<Worker> worker;
   };
 
-  explicit Team(const std::string& toml, std::size_t fdb_entries = 256,
-                std::uint32_t chunks = 512)
+  explicit Team(const std::string& toml, std::size_t fdb_entries = 256, std::uint32_t chunks = 512)
       : config(config::parse(toml, "test.toml")) {
     for (const auto& [name, port] : config.ports) {
       sites[name] = {static_cast<PortIndex>(sites.size()), 0, true, kMtu,
@@ -124,7 +123,8 @@ class Team {
   /// Where a worker believes an address to be; "" if it does not know.
   [[nodiscard]] std::string whereabouts(std::uint8_t worker, MacAddress mac) const {
     const Member& member = *members[worker];
-    const MacTable::Entry* entry = member.fdb->find(*member.snapshot, member.snapshot->bound.hashed(mac, 0), now_ms);
+    const MacTable::Entry* entry =
+        member.fdb->find(*member.snapshot, member.snapshot->bound.hashed(mac, 0), now_ms);
     return entry == nullptr ? "" : name_of(entry->port);
   }
   [[nodiscard]] PortCounters counters(const std::string& name) const {
