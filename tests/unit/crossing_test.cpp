@@ -360,7 +360,7 @@ class Interleavings : public ::testing::TestWithParam<int> {};
 
 // Where nothing is learned a verdict depends on nothing but the frame: every order is serial.
 TEST_P(Interleavings, GiveEveryFrameTheVerdictOfOneWorker) {
-  for (unsigned seed = 0; seed < 60; ++seed) {
+  for (unsigned seed = 0; seed < 12; ++seed) {
     Random random(seed);
     const std::string toml = random_toml(random, GetParam(), false);
     Team team(toml);
@@ -393,7 +393,7 @@ TEST_P(Interleavings, GiveEveryFrameTheVerdictOfOneWorker) {
 
 // Frame by frame, with time to hear of everything, several workers are one.
 TEST_P(Interleavings, OneFrameAfterTheOtherAreOneWorker) {
-  for (unsigned seed = 0; seed < 40; ++seed) {
+  for (unsigned seed = 0; seed < 10; ++seed) {
     Random random(seed);
     const std::string toml = random_toml(random, GetParam(), true);
     Team team(toml);
@@ -424,7 +424,7 @@ TEST_P(Interleavings, OneFrameAfterTheOtherAreOneWorker) {
 // Under roaming addresses, reloads at one worker after the other and silence: the theorem, the
 // ledger, and at every quiet moment all know the same.
 TEST_P(Interleavings, KeepTheTheoremAndAgreeAtQuietMoments) {
-  for (unsigned seed = 0; seed < 60; ++seed) {
+  for (unsigned seed = 0; seed < 12; ++seed) {
     Random random(seed);
     Team team(random_toml(random, GetParam(), true));
     for (int i = 0; i < 300; ++i) {
