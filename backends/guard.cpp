@@ -199,8 +199,8 @@ std::uint32_t xdp_program(int ifindex) {
             0 &&
         attributes[IFLA_XDP] != nullptr &&
         nla_parse_nested(xdp.data(), IFLA_XDP_MAX, attributes[IFLA_XDP], nullptr) == 0) {
-      for (const int id :
-           {IFLA_XDP_PROG_ID, IFLA_XDP_DRV_PROG_ID, IFLA_XDP_SKB_PROG_ID, IFLA_XDP_HW_PROG_ID}) {
+      for (const std::size_t id : std::array<std::size_t, 4>{
+               IFLA_XDP_PROG_ID, IFLA_XDP_DRV_PROG_ID, IFLA_XDP_SKB_PROG_ID, IFLA_XDP_HW_PROG_ID}) {
         if (xdp[id] != nullptr) *static_cast<std::uint32_t*>(out) = nla_get_u32(xdp[id]);
       }
     }
