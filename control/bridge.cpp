@@ -535,7 +535,10 @@ void Bridge::refresh(const std::map<std::string, Link>& links) {
     attached.state = PortState::down;
   }
   if (!going.empty()) install(config_);  // nothing is sent there any more
-  for (const auto& [name, next] : going) {
+  // Not by structured bindings: clang 14 does not let a lambda have one.
+  for (const auto& entry : going) {
+    const std::string& name = entry.first;
+    const PortState next = entry.second;
     Attached& attached = attached_.at(name);
     attempt(name, attached, [&] {
       if (next == PortState::waiting) {
@@ -549,7 +552,9 @@ void Bridge::refresh(const std::map<std::string, Link>& links) {
   }
   bool mtu_changed = false;
   std::vector<std::string> coming;
-  for (auto& [name, attached] : attached_) {
+  for (auto& entry : attached_) {
+    const std::string& name = entry.first;
+    Attached& attached = entry.second;
     const Link* link = link_of(name);
     if (link == nullptr) {
       attached.why_waiting.clear();

@@ -269,11 +269,11 @@ std::unique_ptr<Snapshot> part_of(const Snapshot& policy, std::uint8_t worker,
     }
   }
   for (std::size_t i = 0; i < learnable.size(); ++i) {
-    const auto [before, own, all] = learnable[i];
-    if (all == 0) continue;
+    const Learnable& of = learnable[i];
+    if (of.all == 0) continue;
     std::uint32_t& limit = part->segments[i].mac_limit;
-    const auto up_to = [&](std::uint64_t macs) { return limit * macs / all; };
-    limit = static_cast<std::uint32_t>(up_to(before + own) - up_to(before));
+    const auto up_to = [&](std::uint64_t macs) { return limit * macs / of.all; };
+    limit = static_cast<std::uint32_t>(up_to(of.before + of.own) - up_to(of.before));
   }
   return part;
 }
