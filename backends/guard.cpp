@@ -322,9 +322,9 @@ void Guard::catch_up() {
     const int ifindex = later_.front();
     later_.pop_front();
     try {
-      if (is_guarded(ifindex)) attach(ifindex);
+      attach(ifindex);
     } catch (const BackendError&) {
-      // It has vanished, or vanishes now.
+      // It vanishes now.
     }
   }
 }
@@ -368,6 +368,7 @@ void Guard::open(int ifindex, PortIndex port, int conduit_ifindex) {
 void Guard::close(int ifindex, PortIndex port) {
   set_vlan(ifindex, 0);
   slots_[port].window = 0;
+  std::erase(later_, ifindex);  // it may be another daemon's by then
 }
 
 bool Guard::set_vlan(int ifindex, std::uint32_t vlan) {

@@ -39,9 +39,14 @@ config::Config without_ports(config::Config config) {
   return config;
 }
 
-/// The same place on the same device: a change from one to the other needs only a new policy.
+/// The same place on the same device: a change from one to the other needs only a new policy. What
+/// claims addresses has all queues of a NIC on one worker (shares_of()).
 bool same_place(const config::Port& a, const config::Port& b) {
-  return a.device == b.device && a.segment == b.segment && a.by_xdp() == b.by_xdp();
+  const auto claims = [](const config::Port& port) {
+    return port.by_xdp() && port.link_local == config::LinkLocal::any;
+  };
+  return a.device == b.device && a.segment == b.segment && a.by_xdp() == b.by_xdp() &&
+         claims(a) == claims(b);
 }
 
 /// A device whose other end is a guest's, not a wire: what that end leaves to its device is not

@@ -100,7 +100,7 @@ constexpr std::array kMetrics{
     Metric{"bulkhead_free_buffers", Type::gauge, "", "Frame buffers that nobody holds.",
            [](S& s, const M& m) { s.add(m.buffers_free); }, nullptr},
     Metric{"bulkhead_lost_events", Type::counter, "",
-           "Announcements of the worker that found the way to the control thread full.",
+           "Announcements of the workers that found the way to the control thread full.",
            [](S& s, const M& m) { s.add(m.events_lost); }, nullptr},
     Metric{"bulkhead_port_state", Type::stateset, "", "State of the port's device.", nullptr,
            [](S& s, const P& p) {

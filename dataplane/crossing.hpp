@@ -35,7 +35,7 @@ struct Crossing {
   };
   Kind kind = Kind::unicast;
   EntryKind entry_kind = EntryKind::learned_guest;  // learned
-  std::uint8_t list = 0;                            // flood: index into ReachSet::kLists
+  std::uint8_t list = 0;                            // flood: see ReachSet::list()
   PortIndex from = kNoPort;                         // where the frame came in; whose address it is
   PortIndex to = kNoPort;                           // unicast
   SegmentIndex segment = 0;                         // learned, aged
