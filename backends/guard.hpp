@@ -32,6 +32,9 @@ class Guard {
   static constexpr std::uint64_t kWindowFrames = 1024;
   /// The same for a port that floods: what it keeps waiting, everybody waits behind.
   static constexpr std::uint64_t kFloodWindowFrames = 128;
+  /// The same for a port while no other sends: more than the worker's short absences, a millisecond
+  /// or two, and room for what the first frames of the others are.
+  static constexpr std::uint64_t kLoneWindowFrames = 3072;
 
   /// Loads the programs, closed for every device. Throws BackendError.
   /// `any_ifindex`: a device to ask what the kernel can.

@@ -621,6 +621,7 @@ void Bridge::tick() {
     refresh();
     if (retry_ticks_ == 0) retry_ticks_next_ = 1;
   }
+  std::vector<std::size_t> senders(engine_->worker_count());  // lately, on each worker
   for (auto& [name, attached] : attached_) {
     if (attached.state == PortState::waiting) continue;
     if (attached.nic) {
@@ -630,7 +631,12 @@ void Bridge::tick() {
     bulkhead_slot& slot = engine_->guard().slots()[attached.index];
     settle_losses(attached, slot);
     measure(attached, slot);
-    narrow_floods(attached, slot);
+    senders.at(attached.worker) += attached.is_sending() ? 1 : 0;
+  }
+  for (auto& [name, attached] : attached_) {
+    if (attached.state == PortState::waiting || attached.nic) continue;
+    set_window(attached, engine_->guard().slots()[attached.index],
+               attached.is_sending() && senders.at(attached.worker) == 1);
   }
 }
 
@@ -670,25 +676,30 @@ void Bridge::measure(Attached& attached, const bulkhead_slot& slot) {
   const std::uint64_t received = __atomic_load_n(&slot.received, __ATOMIC_RELAXED);
   const auto more = static_cast<double>(received - std::exchange(attached.received_mark, received));
   attached.frames_per_tick += kNewest * (more - attached.frames_per_tick);
+  attached.silent_ticks = more > 0 ? 0 : attached.silent_ticks + 1;
 }
 
 // Who goes on sending more than its window takes keeps a window's worth of frames in the queue that
 // all share. TCP slows down before it loses one frame in thirty; a flood does not, and gets a small
-// window until it is over.
-void Bridge::narrow_floods(Attached& attached, bulkhead_slot& slot) {
+// window until it is over. Who is alone in the queue keeps nobody waiting.
+void Bridge::set_window(Attached& attached, bulkhead_slot& slot, bool is_alone) {
   constexpr std::uint64_t kPassedPerOverrun = 32;
   constexpr std::uint32_t kFloodTicks = 3;
   constexpr std::uint32_t kCalmTicks = 10;
+  if (slot.window == 0) return;  // closed
   const std::uint64_t passed = __atomic_load_n(&slot.passed, __ATOMIC_RELAXED);
   const std::uint64_t overrun = __atomic_load_n(&slot.overrun, __ATOMIC_RELAXED);
   const std::uint64_t more_passed = passed - std::exchange(attached.passed_mark, passed);
   const std::uint64_t more_overrun = overrun - std::exchange(attached.overrun_mark, overrun);
-  const bool floods = more_overrun * kPassedPerOverrun > more_passed;
-  const bool narrow = slot.window == Guard::kFloodWindowFrames;
-  attached.flood_ticks = floods == narrow ? 0 : attached.flood_ticks + 1;
-  if (attached.flood_ticks < (narrow ? kCalmTicks : kFloodTicks)) return;
-  attached.flood_ticks = 0;
-  const std::uint64_t window = narrow ? Guard::kWindowFrames : Guard::kFloodWindowFrames;
+  const bool overruns = more_overrun * kPassedPerOverrun > more_passed;
+  attached.flood_ticks = overruns == attached.floods ? 0 : attached.flood_ticks + 1;
+  if (attached.flood_ticks >= (attached.floods ? kCalmTicks : kFloodTicks)) {
+    attached.floods = overruns;
+    attached.flood_ticks = 0;
+  }
+  const std::uint64_t window = is_alone          ? Guard::kLoneWindowFrames
+                               : attached.floods ? Guard::kFloodWindowFrames
+                                                 : Guard::kWindowFrames;
   __atomic_store_n(&slot.window, window, __ATOMIC_RELAXED);
 }
 

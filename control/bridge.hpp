@@ -103,9 +103,16 @@ class Bridge {
     std::uint64_t lost_mark = 0;             // what had been handed over at the last look
     std::uint64_t passed_mark = 0;           // at the last tick: into the conduit
     std::uint64_t overrun_mark = 0;          // and dropped beyond the window
-    std::uint32_t flood_ticks = 0;           // for so long its window has been the wrong one
+    std::uint32_t flood_ticks = 0;           // for so long `floods` has been wrong
+    bool floods = false;                     // overruns its window, and goes on
     std::uint64_t received_mark = 0;         // at the last tick: arrived at the worker
     double frames_per_tick = 0;              // lately
+    std::uint32_t silent_ticks = 0;          // since its last frame
+
+    [[nodiscard]] bool is_sending() const {
+      constexpr std::uint32_t kSilentTicks = 20;  // so a ping a second is sending
+      return silent_ticks < kSilentTicks;
+    }
   };
 
   /// Why the device cannot be this port's; nothing if it can.
@@ -131,7 +138,7 @@ class Bridge {
   void set_state(const std::string& name, Attached& attached, PortState state);
   static void settle_losses(Attached& attached, bulkhead_slot& slot);
   static void measure(Attached& attached, const bulkhead_slot& slot);
-  static void narrow_floods(Attached& attached, bulkhead_slot& slot);
+  static void set_window(Attached& attached, bulkhead_slot& slot, bool is_alone);
   void install(const config::Config& config);
   [[nodiscard]] PortIndex new_index();
   /// The workers of ports that claim link-local addresses, by segment.

@@ -99,19 +99,38 @@ def test_flooder_with_stolen_mac(lab):
     assert_unharmed(results)
 
 
-def test_window_of_a_flood(lab):
-    """Who goes on overrunning its window gets a small one until it has stopped; others keep
-    theirs."""
-    def window(name):
-        return lab.stats()[name]["ingress"]["window"]
+def window(lab, name):
+    return lab.stats()[name]["ingress"]["window"]
 
-    evil = lab.guests["evil"]
-    wide = window("evil")
+
+def test_window_of_a_flood(lab):
+    """Who goes on overrunning its window while others send gets a small one until it has stopped;
+    others keep theirs."""
+    evil, left, right = (lab.guests[name] for name in ("evil", "left", "right"))
+    wait_until(lambda: window(lab, "evil") == window(lab, "left"), what="calm")
+    wide = window(lab, "evil")
+    others = left.ping_start(right.ip4, count=40, interval=0.1)
     evil.flood_start("tso", seconds=4)
-    wait_until(lambda: window("evil") < wide / 4, what="a small window for evil")
-    assert window("left") == wide
+    wait_until(lambda: window(lab, "evil") < wide / 4, what="a small window for evil")
+    assert window(lab, "left") == wide
     evil.flood_end()
-    wait_until(lambda: window("evil") == wide, what="the window as it was")
+    wait_until(lambda: window(lab, "evil") == wide, what="the window as it was")
+    assert ping_result(others).lost == 0
+
+
+def test_window_of_a_lone_sender(lab):
+    """While nobody else sends, a port's window is large, also for a flood: until others do, who
+    lose nothing."""
+    evil, left, right = (lab.guests[name] for name in ("evil", "left", "right"))
+    wait_until(lambda: window(lab, "evil") == window(lab, "left"), what="calm")
+    usual = window(lab, "evil")
+    evil.flood_start("tso", seconds=8)
+    wait_until(lambda: window(lab, "evil") > 2 * usual, what="a large window")
+    others = left.ping_start(right.ip4, count=60, interval=0.05)
+    wait_until(lambda: window(lab, "evil") <= usual, timeout=1, what="no large window any more")
+    assert ping_result(others).lost == 0
+    evil.flood_end()
+    wait_until(lambda: window(lab, "evil") == usual, what="the window as it was")
 
 
 def test_tcp_beside_a_flood(lab):
