@@ -120,8 +120,8 @@ def measure(peer, generator, arguments):
 # --- report -----------------------------------------------------------------------------------
 
 
-def print_frames(turns_of):
-    for name in FRAME_BYTES:
+def print_frames(turns_of, names=tuple(FRAME_BYTES)):
+    for name in names:
         rows = [[peer, spread(turns, name, "offered_mpps"), spread(turns, name, "received_mpps"),
                  spread(turns, name, "loss_percent", digits=1)]
                 for peer, turns in turns_of.items()]

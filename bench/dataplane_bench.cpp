@@ -183,11 +183,10 @@ void bm_forward(benchmark::State& state) {
 }
 BENCHMARK(bm_forward)
     ->ArgNames({"ports", "addresses"})
+    // What plot.py draws: by ports, with as many addresses each; by addresses, with few and many.
     ->Args({2, 1})
-    ->Args({64, 1'000})
-    ->Args({1024, 1'000})
-    ->Args({1024, 65'536})
-    ->Args({1024, 1'000'000});
+    ->ArgsProduct({{2, 16, 64, 256, 1024}, {1'000}})
+    ->ArgsProduct({{2, 1024}, {16'384, 65'536, 262'144, 1'000'000}});
 
 }  // namespace
 }  // namespace bulkhead
