@@ -315,18 +315,17 @@ void Guard::attach(int ifindex) {
   for (std::size_t i = 0; i < kHooks.size(); ++i) attach_tcx(programs[i], ifindex, kHooks[i]);
 }
 
-void Guard::catch_up() {
-  constexpr int kDevicesPerCall = 3;
+bool Guard::catch_up() {
   new_tcx_ = 0;
-  for (int i = 0; i < kDevicesPerCall && !later_.empty(); ++i) {
-    const int ifindex = later_.front();
-    later_.pop_front();
-    try {
-      attach(ifindex);
-    } catch (const BackendError&) {
-      // It vanishes now.
-    }
+  if (later_.empty()) return false;
+  const int ifindex = later_.front();
+  later_.pop_front();
+  try {
+    attach(ifindex);
+  } catch (const BackendError&) {
+    // It vanishes now.
   }
+  return !later_.empty();
 }
 
 void Guard::release(int ifindex) {

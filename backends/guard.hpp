@@ -56,8 +56,8 @@ class Guard {
   /// A new link in tcx costs the kernel a grace period, some 14 ms each (tcx_entry_sync() under
   /// RTNL). Of many devices in one go those beyond kNewTcxMax are in clsact alone until catch_up().
   void attach(int ifindex);
-  /// To be called ten times a second: a few of those that attach() has left for later.
-  void catch_up();
+  /// Does for one device what attach() has left for later; whether there are others.
+  bool catch_up();
   /// Takes them off: the device is the host's again.
   static void release(int ifindex);
 

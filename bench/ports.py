@@ -9,7 +9,7 @@
 Peers: bulkhead (through its conduit, polling adaptively) and the kernel's bridge without
 br_netfilter, each with 2, 64 and 1,000 ports, by turns. All but two ports are up and silent. A turn
 is pings, and then 64 B frames one way as in bench.py. bulkhead is given the time to finish what its
-start has left to do (a thousand devices get their links in tcx a few at a time).
+start has left to do (a thousand devices get their links in tcx one by one).
 """
 
 import sys

@@ -615,7 +615,6 @@ void Bridge::attempt(const std::string& name, Attached& attached, Step&& step) {
 }
 
 void Bridge::tick() {
-  engine_->guard().catch_up();
   if (retry_ticks_ > 0 && --retry_ticks_ == 0) {
     retry_ticks_next_ = std::min(2 * retry_ticks_next_, kRetryTicksMax);
     refresh();

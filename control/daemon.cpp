@@ -41,6 +41,7 @@ class Daemon {
   void follow_worker();
   void follow_signals();
   void tick();
+  void catch_up();
   void feed_watchdog();
   void handle_events();
   void log_drop(const Event& event);
@@ -55,6 +56,7 @@ class Daemon {
   asio::posix::stream_descriptor worker_;
   asio::signal_set signals_;
   asio::steady_timer timer_;
+  asio::steady_timer catch_up_timer_;
   Clock::time_point watchdog_fed_;
   std::map<std::pair<PortIndex, DropReason>, Clock::time_point> drop_logged_;
 };
@@ -71,7 +73,8 @@ Daemon::Daemon(const BoundSocket& bound, StateFile& state_file, const StateFile:
       devices_(context_, ::dup(monitor_.fd())),
       worker_(context_, ::dup(bridge_.engine().event_fd())),
       signals_(context_, SIGTERM, SIGINT, SIGHUP),
-      timer_(context_) {
+      timer_(context_),
+      catch_up_timer_(context_) {
   socket_ = std::make_unique<ControlSocket>(context_, bound, methods_, [this](bool watched) {
     bridge_.engine().call_all([&](std::uint8_t) {
       return std::make_unique<WatchDrops>(watched ? DropReporter::kWatched : DropReporter::kQuiet);
@@ -170,10 +173,21 @@ void Daemon::follow_worker() {
 void Daemon::tick() {
   handle_events();  // those that came while a command was waited for
   bridge_.tick();
+  if (catch_up_timer_.expiry() <= Clock::now()) catch_up();
   feed_watchdog();
   timer_.expires_after(kTick);
   timer_.async_wait([this](boost::system::error_code error) {
     if (!error) tick();
+  });
+}
+
+// A device takes the kernel a good while. Between two of them whoever has a command has his turn.
+void Daemon::catch_up() {
+  constexpr auto kPause = std::chrono::milliseconds(10);
+  if (!bridge_.engine().guard().catch_up()) return;
+  catch_up_timer_.expires_after(kPause);
+  catch_up_timer_.async_wait([this](boost::system::error_code error) {
+    if (!error) catch_up();
   });
 }
 

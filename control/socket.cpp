@@ -1,6 +1,7 @@
 #include "control/socket.hpp"
 
 #include <grp.h>
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,6 +36,12 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
     }
   }
 
+  // What waited in many pieces leaves holes among what stays: the kernel is to have them back.
+  ~Peer() {
+    outgoing_.clear();
+    if (unread_bytes_max_ > kTrimBytes) ::malloc_trim(0);
+  }
+
   void start() { read(); }
   [[nodiscard]] bool monitors(const std::string& kind) const { return kinds_.contains(kind); }
 
@@ -45,6 +52,7 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
       return;
     }
     unread_bytes_ += line.size() + 1;
+    unread_bytes_max_ = std::max(unread_bytes_max_, unread_bytes_);
     line += '\n';
     outgoing_.push_back(std::move(line));
     if (outgoing_.size() == 1) write();
@@ -134,6 +142,8 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
                       });
   }
 
+  static constexpr std::size_t kTrimBytes = 1 << 20;
+
   ControlSocket& server_;
   Local::socket socket_;
   bool may_change_ = false;
@@ -143,6 +153,7 @@ class ControlSocket::Peer : public std::enable_shared_from_this<Peer> {
   std::size_t searched_ = 0;  // of it, for a newline
   std::deque<std::string> outgoing_;
   std::size_t unread_bytes_ = 0;
+  std::size_t unread_bytes_max_ = 0;
   std::set<std::string> kinds_;
   std::unique_ptr<Capture> capture_;
   asio::steady_timer capture_turn_;

@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
@@ -564,6 +565,19 @@ def test_monitor_that_never_reads(lab):
     process.kill()
     lab.bh("fdb", "flush")
     wait_until(lambda: not lab.fdb(kind="learned"), what="the table is empty again")
+
+
+def test_memory_of_clients_that_never_read(lab):
+    """What waited for clients is the kernel's again when they have gone."""
+    with ExitStack() as clients:
+        for _ in range(6):
+            deaf = clients.enter_context(Client(lab))
+            deaf.socket.sendall(request("capture"))
+        time.sleep(0.3)
+        flood = ["--rate", 60_000, "--count", 120_000]
+        lab.guests["vm1"].flood(lab.guests["vm2"].mac, *flood, src_mac=new_mac())
+        most = resident_mbytes(lab)
+    wait_until(lambda: resident_mbytes(lab) < most - 10, what="10 MB less")
 
 
 def test_drop_events(lab):
