@@ -350,7 +350,7 @@ std::uint8_t Bridge::idlest_worker(const std::map<std::string, Attached>& fresh)
     for (const auto& [name, attached] : *ports) {
       for (Load* load : {&loads[attached.worker], &all}) {
         load->ports += 1;
-        load->frames += attached.frames_per_tick;
+        load->frames += attached.keeper.frames_per_tick();
       }
     }
   }
@@ -627,15 +627,13 @@ void Bridge::tick() {
       follow_queues(name, attached);
       continue;
     }
-    bulkhead_slot& slot = engine_->guard().slots()[attached.index];
-    settle_losses(attached, slot);
-    measure(attached, slot);
-    senders.at(attached.worker) += attached.is_sending() ? 1 : 0;
+    attached.keeper.look(engine_->guard().slots()[attached.index]);
+    senders.at(attached.worker) += attached.keeper.is_sending() ? 1 : 0;
   }
   for (auto& [name, attached] : attached_) {
     if (attached.state == PortState::waiting || attached.nic) continue;
-    set_window(attached, engine_->guard().slots()[attached.index],
-               attached.is_sending() && senders.at(attached.worker) == 1);
+    const bool is_alone = attached.keeper.is_sending() && senders.at(attached.worker) == 1;
+    attached.keeper.set_window(engine_->guard().slots()[attached.index], is_alone);
   }
 }
 
@@ -658,50 +656,6 @@ void Bridge::follow_queues(const std::string& name, Attached& attached) {
   }
 }
 
-// The conduit drops without a trace when it is full. What was handed over longer ago than a frame
-// may take and has not arrived is lost: no longer on its way, and no longer in the port's window.
-void Bridge::settle_losses(Attached& attached, bulkhead_slot& slot) {
-  const std::uint64_t received = __atomic_load_n(&slot.received, __ATOMIC_RELAXED);
-  const std::uint64_t passed = __atomic_load_n(&slot.passed, __ATOMIC_RELAXED);
-  const std::uint64_t mark = std::exchange(attached.lost_mark, passed);
-  const std::uint64_t lost = mark > received ? mark - received : 0;
-  const std::uint64_t lost_max = passed > received ? passed - received : 0;
-  const std::uint64_t settled = std::clamp(slot.lost, lost, lost_max);
-  if (settled != slot.lost) __atomic_store_n(&slot.lost, settled, __ATOMIC_RELAXED);
-}
-
-void Bridge::measure(Attached& attached, const bulkhead_slot& slot) {
-  constexpr double kNewest = 0.1;  // a second or two back
-  const std::uint64_t received = __atomic_load_n(&slot.received, __ATOMIC_RELAXED);
-  const auto more = static_cast<double>(received - std::exchange(attached.received_mark, received));
-  attached.frames_per_tick += kNewest * (more - attached.frames_per_tick);
-  attached.silent_ticks = more > 0 ? 0 : attached.silent_ticks + 1;
-}
-
-// Who goes on sending more than its window takes keeps a window's worth of frames in the queue that
-// all share. TCP slows down before it loses one frame in thirty; a flood does not, and gets a small
-// window until it is over. Who is alone in the queue keeps nobody waiting.
-void Bridge::set_window(Attached& attached, bulkhead_slot& slot, bool is_alone) {
-  constexpr std::uint64_t kPassedPerOverrun = 32;
-  constexpr std::uint32_t kFloodTicks = 3;
-  constexpr std::uint32_t kCalmTicks = 10;
-  if (slot.window == 0) return;  // closed
-  const std::uint64_t passed = __atomic_load_n(&slot.passed, __ATOMIC_RELAXED);
-  const std::uint64_t overrun = __atomic_load_n(&slot.overrun, __ATOMIC_RELAXED);
-  const std::uint64_t more_passed = passed - std::exchange(attached.passed_mark, passed);
-  const std::uint64_t more_overrun = overrun - std::exchange(attached.overrun_mark, overrun);
-  const bool overruns = more_overrun * kPassedPerOverrun > more_passed;
-  attached.flood_ticks = overruns == attached.floods ? 0 : attached.flood_ticks + 1;
-  if (attached.flood_ticks >= (attached.floods ? kCalmTicks : kFloodTicks)) {
-    attached.floods = overruns;
-    attached.flood_ticks = 0;
-  }
-  const std::uint64_t window = is_alone          ? Guard::kLoneWindowFrames
-                               : attached.floods ? Guard::kFloodWindowFrames
-                                                 : Guard::kWindowFrames;
-  __atomic_store_n(&slot.window, window, __ATOMIC_RELAXED);
-}
-
 PortStatus Bridge::status_of(const std::string& port) const {
   const Attached& attached = attached_.at(port);
   return {&config_.ports.at(port), attached.state,  attached.why_waiting, attached.link.mtu,
@@ -710,20 +664,7 @@ PortStatus Bridge::status_of(const std::string& port) const {
 
 Intake Bridge::intake_of(const std::string& port, std::uint64_t received) const {
   if (config_.ports.at(port).by_xdp()) return nic_intake(attached_.at(port), received);
-  const bulkhead_slot& slot = engine_->guard().slots()[attached_.at(port).index];
-  const auto load = [](const bulkhead_u64& value) {
-    return __atomic_load_n(&value, __ATOMIC_RELAXED);
-  };
-  Intake intake;
-  const std::uint64_t lost = load(slot.lost);
-  const std::uint64_t passed = std::max(load(slot.passed), received + lost);
-  intake.in_flight = passed - received - lost;
-  intake.window = load(slot.window);
-  intake.too_big = load(slot.too_big);
-  intake.malformed = load(slot.malformed);
-  intake.overrun = load(slot.overrun) + lost;
-  intake.handed = passed + intake.too_big + intake.malformed + load(slot.overrun);
-  return intake;
+  return conduit_intake(engine_->guard().slots()[attached_.at(port).index], received);
 }
 
 Intake Bridge::nic_intake(const Attached& attached, std::uint64_t received) const {

@@ -22,6 +22,7 @@
 #include "config/config.hpp"
 #include "control/compile.hpp"
 #include "control/engine.hpp"
+#include "control/intake.hpp"
 
 namespace bulkhead::control {
 
@@ -37,17 +38,6 @@ struct PortStatus {
   PortIndex index = kNoPort;
   std::uint8_t worker = 0;
   const NicDevice* nic = nullptr;  // if it is attached by XDP and not waiting
-};
-
-/// What happened between a device and the worker, in frames, GSO in segments:
-/// handed = received + in_flight + too_big + malformed + overrun.
-struct Intake {
-  std::uint64_t handed = 0;
-  std::uint64_t in_flight = 0;
-  std::uint64_t too_big = 0;
-  std::uint64_t malformed = 0;
-  std::uint64_t overrun = 0;
-  std::uint64_t window = 0;  // how many may be in flight
 };
 
 class Bridge {
@@ -100,19 +90,7 @@ class Bridge {
     std::unique_ptr<NicDevice> nic;          // unless waiting, by XDP
     std::uint32_t nic_ticks = 0;             // since its queues were counted
     NicDevice::Counts nic_before;            // of devices that it has had
-    std::uint64_t lost_mark = 0;             // what had been handed over at the last look
-    std::uint64_t passed_mark = 0;           // at the last tick: into the conduit
-    std::uint64_t overrun_mark = 0;          // and dropped beyond the window
-    std::uint32_t flood_ticks = 0;           // for so long `floods` has been wrong
-    bool floods = false;                     // overruns its window, and goes on
-    std::uint64_t received_mark = 0;         // at the last tick: arrived at the worker
-    double frames_per_tick = 0;              // lately
-    std::uint32_t silent_ticks = 0;          // since its last frame
-
-    [[nodiscard]] bool is_sending() const {
-      constexpr std::uint32_t kSilentTicks = 20;  // so a ping a second is sending
-      return silent_ticks < kSilentTicks;
-    }
+    SlotKeeper keeper;                       // of one on the conduit
   };
 
   /// Why the device cannot be this port's; nothing if it can.
@@ -136,9 +114,6 @@ class Bridge {
   template <class Step>
   void attempt(const std::string& name, Attached& attached, Step&& step);
   void set_state(const std::string& name, Attached& attached, PortState state);
-  static void settle_losses(Attached& attached, bulkhead_slot& slot);
-  static void measure(Attached& attached, const bulkhead_slot& slot);
-  static void set_window(Attached& attached, bulkhead_slot& slot, bool is_alone);
   void install(const config::Config& config);
   [[nodiscard]] PortIndex new_index();
   /// The workers of ports that claim link-local addresses, by segment.
