@@ -220,6 +220,13 @@ void check_segments(const Config& config) {
 
 }  // namespace
 
+bool Port::speaks(bool is_v6) const {
+  const auto is_of = [is_v6](const auto& of) { return of.is_v6 == is_v6; };
+  return any_ip || std::ranges::any_of(addresses, is_of) || std::ranges::any_of(prefixes, is_of) ||
+         std::ranges::any_of(routes, is_of) || std::ranges::any_of(shared_addresses, is_of) ||
+         (is_v6 && link_local != LinkLocal::mac);
+}
+
 Limit Port::limits() const {
   const Limit unsaid = trusted ? Limit{} : kGuestLimit;
   return {.broadcast = limit.broadcast.value_or(unsaid.broadcast),

@@ -141,6 +141,8 @@ struct Port {
   [[nodiscard]] bool by_xdp() const { return attach == Attach::xdp; }
   /// Ports that learn have no MAC list of their own: mac = "any", or trusted without `mac`.
   [[nodiscard]] bool learns() const { return macs.empty(); }
+  /// Whether it has addresses of the family; a binding without one blocks it.
+  [[nodiscard]] bool speaks(bool is_v6) const;
   /// The rates that hold: what `limit` says, else kGuestLimit; trusted: else none.
   [[nodiscard]] Limit limits() const;
   /// Equal in everything but where it was written.

@@ -24,15 +24,6 @@ IpAddress eui64_link_local(MacAddress mac) {
   return {0xfe80'0000'0000'0000, upper << 40 | 0xff'fe00'0000 | (mac.value & 0xff'ffff)};
 }
 
-/// Does the port speak the family? A binding without an address of it blocks it.
-bool speaks(const config::Port& port, bool is_v6) {
-  const auto is_of = [is_v6](const auto& of) { return of.is_v6 == is_v6; };
-  return port.any_ip || std::ranges::any_of(port.addresses, is_of) ||
-         std::ranges::any_of(port.prefixes, is_of) || std::ranges::any_of(port.routes, is_of) ||
-         std::ranges::any_of(port.shared_addresses, is_of) ||
-         (is_v6 && port.link_local != config::LinkLocal::mac);
-}
-
 std::uint8_t role_bits(const std::set<config::Role>& roles) {
   std::uint8_t bits = 0;
   for (const config::Role role : roles) {
@@ -71,8 +62,8 @@ PortPolicy policy_of(const config::Config& config, const config::Port& port, con
   policy.learns = port.learns();
   policy.unknown = port.unknown.value_or(port.trusted);
   policy.any_ip = port.any_ip;
-  policy.has_v4 = speaks(port, false);
-  policy.has_v6 = speaks(port, true);
+  policy.has_v4 = port.speaks(false);
+  policy.has_v6 = port.speaks(true);
   policy.enforce = port.enforce;
   policy.any_link_local = port.link_local == config::LinkLocal::any;
   policy.roles = role_bits(port.allow);

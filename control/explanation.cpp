@@ -51,7 +51,7 @@ std::string join_ips(const config::Port& port) {
   for (const auto& route : port.routes) add("route " + config::to_text(route));
   if (port.link_local == config::LinkLocal::any) add("link-local any");
   for (const auto& address : port.link_locals) add(config::to_text(address));
-  if (port.link_local == config::LinkLocal::mac && !port.trusted) {
+  if (port.link_local == config::LinkLocal::mac && !port.trusted && port.speaks(true)) {
     for (const MacAddress mac : port.macs) add(config::to_text(config::link_local_of(mac)));
   }
   return text.empty() ? "no address" : text;

@@ -410,7 +410,8 @@ class Soak:
                  ["port", "add", "dup", "--device", "a1", "--mac", new_mac(), "--ip", "any"],
                  ["port", "add", "lo", "--device", "lo", "--mac", new_mac(), "--ip", "any"],
                  ["port", "set", "a2", "--segment", "default", "--mac", self.left.mac],
-                 ["stats", "nobody"], ["explain", "a1", "0"], ["capture", "--port", "nobody", "-w", "/dev/null"]]
+                 ["stats", "nobody"], ["explain", "a1", "0"],
+                 ["capture", "--port", "nobody", "-w", "/dev/null"]]
         assert self.attempt(*self.random.choice(wrong)).returncode in (1, 2)
 
     def do_ask(self):
