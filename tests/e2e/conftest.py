@@ -42,7 +42,9 @@ def raise_timeout(*_):
     raise TimeoutError(f"the test took more than {TEST_SECONDS_MAX} s")
 
 
-def pytest_configure():
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures the machine, or takes all of it: no other "
+                                       "test may run meanwhile (./dev test)")
     signal.signal(signal.SIGTERM, raise_interrupt)
     signal.signal(signal.SIGHUP, raise_interrupt)
     signal.signal(signal.SIGALRM, raise_timeout)

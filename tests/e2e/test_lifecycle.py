@@ -50,6 +50,7 @@ def cpu_seconds(pid):
     return total / 1e9
 
 
+@pytest.mark.alone
 def test_idle_cpu(lab):
     """A daemon with nothing to do uses less than 1 % of a core."""
     pid = lab.daemon.pid
@@ -63,6 +64,7 @@ def test_idle_cpu(lab):
     assert used < 0.01, f"{used:.2%} of a core"
 
 
+@pytest.mark.alone
 def test_busy_polling():
     """With poll = "busy" the worker spins on the core that it is told, and traffic passes."""
     with small_lab() as lab:
@@ -77,6 +79,7 @@ def test_busy_polling():
         assert used > 0.3, f"{used:.0%} of a core"
 
 
+@pytest.mark.alone
 def test_first_frame_after_a_pause(lab):
     """After a pause in which the worker falls asleep, the first frame arrives, and soon."""
     vm1 = lab.guests["vm1"]
@@ -178,6 +181,7 @@ def test_ports_come_and_go_under_traffic(lab):
         lab.config["port"].pop("late", None)
 
 
+@pytest.mark.alone
 def test_ports_go_while_they_flood():
     """Ports that are deleted in the midst of their floods, one by one and all at once: the daemon
     lives, and nothing of them passes."""
@@ -726,6 +730,7 @@ def test_exposed_device_is_logged():
 # --- many -------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_64_ports():
     """64 guests at once: each hears the others' broadcasts, and pings between all of them pass."""
     with Lab() as lab:

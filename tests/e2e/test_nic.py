@@ -167,6 +167,7 @@ def test_order(lab):
         server.close()
 
 
+@pytest.mark.alone
 def test_idle(lab):
     """The worker sleeps although sockets come and go; a frame of a NIC wakes it."""
     wire, vm1 = lab.guests["wire"], lab.guests["vm1"]
@@ -186,6 +187,7 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+@pytest.mark.alone
 def test_flood(lab):
     """What comes too fast is lost and counted; others go on, and the ledger is right."""
     box, vm1, vm2 = (lab.guests[name] for name in ("box", "vm1", "vm2"))

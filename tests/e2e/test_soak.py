@@ -20,10 +20,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from frames import ARP, BROADCAST, IPV4, IPV6, Wire, arp_request, ethernet, new_mac, new_token
 from lab import (BUILD, NETNS_ROOT, PIN_ROOT, REPOSITORY, Client, HostWatch, Lab, Stream, request,
                  to_toml, wait_until)
 
+pytestmark = pytest.mark.alone
 SECONDS = float(os.environ.get("BULKHEAD_SOAK_SECONDS", 30))
 SEED = int(os.environ.get("BULKHEAD_SOAK_SEED", 0)) or random.SystemRandom().randrange(1, 10**9)
 ACTIONS_A_ROUND = 12

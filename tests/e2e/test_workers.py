@@ -111,6 +111,7 @@ def test_nothing_of_a_flow_is_overtaken(lab):
         assert total["packets"] > 5000 and total["out_of_order"] == 0, total
 
 
+@pytest.mark.alone
 def test_uneven_load(lab):
     """All traffic on one worker: a pair on the other one does not notice, nor do pings across."""
     vm1, vm3 = lab.guests["vm1"], lab.guests["vm3"]
