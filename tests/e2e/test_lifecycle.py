@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from frames import BROADCAST, Watch, Wire, arp_request, entered, libc, new_token
-from lab import (BUILD, PIN_ROOT, Client, DaemonFailed, HostWatch, Lab, Stream, ping_result, request,
-                 to_toml, wait_until)
+from lab import (BUILD, PIN_ROOT, Client, DaemonFailed, HostWatch, Lab, Stream, end, ping_result,
+                 request, to_toml, wait_until)
 
 
 @pytest.fixture(scope="module")
@@ -750,6 +750,35 @@ def test_64_ports():
             for process in started:
                 assert ping_result(process).lost == 0
         lab.ledger()
+
+
+@pytest.mark.alone
+def test_device_let_go_before_its_tcx_link():
+    """Of many devices in one go the last get their tcx links later. One whose port is deleted before
+    that is free to be another daemon's, and the first daemon keeps its hands off it."""
+    with Lab() as lab:
+        lab.host.sysctl({"net/ipv6/conf/default/disable_ipv6": 1})
+        many = [f"p{number}" for number in range(160)]
+        lab.host.ip(*(f"link add {name} type veth peer name q{name}" for name in many))
+        for number, name in enumerate(many):
+            lab.config["port"][name] = {"device": name, "mac": [f"52:54:00:99:00:{number:02x}"],
+                                        "ip": [f"10.99.0.{number}/32"]}
+        left, right = lab.veth("z1"), lab.veth("z2")  # by name the last
+        lab.start(wait_ports=False)
+        taken = {name: lab.config["port"].pop(name) for name in ("z1", "z2")}
+        lab.reload()
+        assert set(many) - set(pins(lab)), "all links are there: nothing was put to the test"
+        other = lab.directory / "other.toml"
+        other.write_text(to_toml({"bulkhead": {"socket": f"{lab.directory}/other.sock",
+                                               "state": f"{lab.directory}/other"}, "port": taken}))
+        second = lab.spawn([BUILD / "bulkheadd", "--config", other], lab.host.path,
+                           stderr=subprocess.DEVNULL)
+        wait_until(lambda: left.ping(right.ip4, count=1).received, 10, what="they are its ports")
+        wait_until(lambda: set(many) <= set(pins(lab)), 60, what="the first daemon has caught up")
+        time.sleep(1)  # these would be the next
+        assert left.ping(right.ip4).lost == 0
+        end(second)
+        assert left.ping(right.ip4, count=1).received == 0  # it was its doing
 
 
 def test_older_kernels():

@@ -202,6 +202,30 @@ def test_flood(lab):
     assert "overrun" in lab.bh("metrics")
 
 
+def test_who_claims_has_one_worker():
+    """Queues that two workers share go to one at once when the port begins to claim link-local
+    addresses, for one has to say who was first. Its limits show it: two workers have half each."""
+    with nic_lab() as lab:
+        lab.config["bulkhead"]["workers"] = 2
+        lab.config["port"]["box"]["limit"] = {"broadcast": 40}
+        lab.start()
+        box = lab.guests["box"]
+
+        def dropped_of_a_burst():
+            before = lab.drops("box").get("rate_limited", 0)
+            with box.wire() as wire:  # one socket: all by one queue
+                for _ in range(40):
+                    wire.send(box.frame_to(BROADCAST, new_token()))
+            lab.ledger()
+            return lab.drops("box").get("rate_limited", 0) - before
+
+        assert dropped_of_a_burst() > 10
+        time.sleep(1.1)  # for a full budget
+        lab.bh("port", "set", "box", "--link-local", "any")
+        lab.wait_port("box", "up")
+        assert dropped_of_a_burst() == 0
+
+
 # --- isolation --------------------------------------------------------------------------------
 
 
