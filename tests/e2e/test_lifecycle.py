@@ -295,6 +295,7 @@ def test_device_vanishes_and_returns(lab, name):
         lab.ledger()
 
 
+@pytest.mark.alone
 def test_device_vanishes_under_traffic(lab):
     """A device that vanishes in a flood to it and from it, and returns: all goes on."""
     vm1, vm3 = lab.guests["vm1"], lab.guests["vm3"]

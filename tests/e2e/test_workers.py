@@ -134,6 +134,7 @@ def test_learned_addresses_are_known_to_all(lab):
     uplink = lab.guests["uplink"]
     uplink.run(["ip", "link", "add", "mv0", "link", "eth0", "address", mac, "type", "macvlan",
                 "mode", "bridge"])
+    uplink.netns.sysctl({"net/ipv6/conf/mv0/disable_ipv6": 1})  # it would speak by itself, as in MLD
     try:
         uplink.run(["ip", "address", "add", "10.77.250.1/16", "dev", "mv0"])
         uplink.run(["ip", "link", "set", "mv0", "up"])
