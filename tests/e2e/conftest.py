@@ -42,19 +42,40 @@ def raise_timeout(*_):
     raise TimeoutError(f"the test took more than {TEST_SECONDS_MAX} s")
 
 
-def pytest_configure():
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures the machine, or takes all of it: no other "
+                                       "test may run meanwhile (./dev test)")
     signal.signal(signal.SIGTERM, raise_interrupt)
     signal.signal(signal.SIGHUP, raise_interrupt)
     signal.signal(signal.SIGALRM, raise_timeout)
 
 
+def may_skip():
+    return os.environ.get("BULKHEAD_ALLOW_SKIP") == "1"
+
+
+def is_worker(config):
+    """Of pytest-xdist: a process that runs a part of the tests for another one."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_sessionstart(session):
+    """A missing ability is a failure, unless the caller has said that it may be skipped."""
+    if is_worker(session.config) or session.config.option.collectonly or may_skip():
+        return
+    if reason := missing():
+        pytest.exit(reason, returncode=1)
+
+
+def pytest_unconfigure(config):
+    if not is_worker(config):
+        lab_module.sweep()  # workers are killed when the run is interrupted
+
+
 @pytest.fixture(scope="session", autouse=True)
 def machine():
-    """A missing ability is a failure, unless the caller has said that it may be skipped."""
-    if reason := missing():
-        if os.environ.get("BULKHEAD_ALLOW_SKIP") == "1":
-            pytest.skip(reason)
-        pytest.exit(reason, returncode=1)
+    if may_skip() and (reason := missing()):
+        pytest.skip(reason)
     yield
     lab_module.close_all()
 

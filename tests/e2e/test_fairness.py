@@ -13,6 +13,7 @@ import pytest
 from frames import BROADCAST, new_mac
 from lab import Lab, ping_result, wait_until
 
+pytestmark = pytest.mark.alone
 LOSS_MAX = 0.01
 PINGS = 400
 

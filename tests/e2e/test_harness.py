@@ -30,6 +30,7 @@ def test_guests_talk(lab, pair, family):
         assert left.tcp_mbps(right, family, reverse=reverse) > 100
 
 
+@pytest.mark.alone
 def test_tap_guest_carries_tso(lab):
     """A guest kernel behind tap_guest sends 64 KB TSO frames, and they arrive as such."""
     with Lab() as other:
@@ -88,6 +89,7 @@ def test_floods_are_taken(lab, kind):
     assert lab.guests["evil"].flood(kind, count=3) == 3
 
 
+@pytest.mark.alone
 def test_flood_is_fast(lab):
     """A guest floods at a rate that can hurt, and sends as many frames as it says."""
     vm1, vm2 = lab.guests["vm1"], lab.guests["vm2"]

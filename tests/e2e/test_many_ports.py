@@ -11,6 +11,7 @@ import pytest
 
 from lab import Lab, Stream
 
+pytestmark = pytest.mark.alone
 PORTS = 1024
 START_SECONDS_MAX = 30
 ADD_SECONDS_MAX = 1  # 0.1 on an idle machine

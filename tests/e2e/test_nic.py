@@ -167,6 +167,7 @@ def test_order(lab):
         server.close()
 
 
+@pytest.mark.alone
 def test_idle(lab):
     """The worker sleeps although sockets come and go; a frame of a NIC wakes it."""
     wire, vm1 = lab.guests["wire"], lab.guests["vm1"]
@@ -186,6 +187,7 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+@pytest.mark.alone
 def test_flood(lab):
     """What comes too fast is lost and counted; others go on, and the ledger is right."""
     box, vm1, vm2 = (lab.guests[name] for name in ("box", "vm1", "vm2"))
@@ -198,6 +200,30 @@ def test_flood(lab):
     assert lab.stats()["box"]["ingress"]["handed"] - before <= sent + 20
     assert lab.stats()["box"]["ingress"]["handed"] - before > sent / 10
     assert "overrun" in lab.bh("metrics")
+
+
+def test_who_claims_has_one_worker():
+    """Queues that two workers share go to one at once when the port begins to claim link-local
+    addresses, for one has to say who was first. Its limits show it: two workers have half each."""
+    with nic_lab() as lab:
+        lab.config["bulkhead"]["workers"] = 2
+        lab.config["port"]["box"]["limit"] = {"broadcast": 40}
+        lab.start()
+        box = lab.guests["box"]
+
+        def dropped_of_a_burst():
+            before = lab.drops("box").get("rate_limited", 0)
+            with box.wire() as wire:  # one socket: all by one queue
+                for _ in range(40):
+                    wire.send(box.frame_to(BROADCAST, new_token()))
+            lab.ledger()
+            return lab.drops("box").get("rate_limited", 0) - before
+
+        assert dropped_of_a_burst() > 10
+        time.sleep(1.1)  # for a full budget
+        lab.bh("port", "set", "box", "--link-local", "any")
+        lab.wait_port("box", "up")
+        assert dropped_of_a_burst() == 0
 
 
 # --- isolation --------------------------------------------------------------------------------

@@ -222,6 +222,7 @@ def test_capture_filters_and_counts(lab, wires):
         "reason=not_addressee side=egress from=vm1"] * 3
 
 
+@pytest.mark.alone
 def test_capture_accounts_for_every_drop(lab):
     """In a flood that no client could follow: drops = captured + lost, to the frame."""
     vm1 = lab.guests["vm1"]
@@ -282,6 +283,7 @@ def test_captures_at_a_time(lab):
     Capture(lab).stop()
 
 
+@pytest.mark.alone
 def test_capture_that_never_reads(lab, wires):
     """A client that does not read loses frames, which is counted; the daemon does not grow."""
     def resident_kib():

@@ -80,6 +80,7 @@ def test_commands_survive_a_restart(lab, way):
     assert oct(lab.state_path.stat().st_mode & 0o7777) == "0o640"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("way", ["stop", "kill"])
 def test_guests_do_not_notice(lab, way):
     """Two guests of commands talk through restarts: datagrams are lost only while no daemon runs,
