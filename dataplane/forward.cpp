@@ -47,7 +47,6 @@ Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailb
       case Verdict::Kind::unicast:
         ++ingress.unicast;
         if (snapshot.is_local(verdict.port)) [[likely]] {
-          ++counters_[verdict.port].offered;
           deliver(snapshot, verdict.port, frame);
         } else {
           cross(snapshot, verdict.port, frame, parsed.destination, snapshot.generation);
@@ -153,7 +152,6 @@ void Forwarder::flood(const Snapshot& snapshot, const Frame& frame, const Parsed
     if (crossings_.send(worker, flooded)) continue;
     for (const PortIndex to : verdict.ports) {
       if (snapshot.ports[to].worker != worker) continue;
-      ++counters_[to].offered;
       refuse(to, DropReason::overrun, frame);
     }
     pool_.release(frame.head);
@@ -164,7 +162,6 @@ void Forwarder::flood(const Snapshot& snapshot, const Frame& frame, const Parsed
 void Forwarder::offer(const Snapshot& snapshot, const ReachSet& reach, const Parsed& parsed,
                       const Frame& frame, PortIndex to) {
   if (to == frame.from || !reach.contains(to)) return;
-  ++counters_[to].offered;
   if (const auto reason = admit(snapshot, parsed, to, kNoPort)) {
     refuse(to, *reason, frame);
     return;
@@ -184,7 +181,6 @@ void Forwarder::cross(const Snapshot& snapshot, PortIndex port, const Frame& fra
   crossing.head = frame.head;
   if (!destination.is_group()) crossing.mac = destination;
   if (crossings_.send(snapshot.ports[port].worker, crossing)) return;
-  ++counters_[port].offered;
   refuse(port, DropReason::overrun, frame);
   pool_.release(frame.head);
 }
@@ -210,7 +206,6 @@ void Forwarder::arrive(const Snapshot& snapshot, Fdb& fdb, const Crossing& cross
 void Forwarder::arrive_unicast(const Snapshot& snapshot, const Fdb& fdb, const Crossing& crossing,
                                std::uint32_t now_ms) {
   const Frame frame{crossing.head, crossing.length, crossing.from};
-  ++counters_[crossing.to].offered;
   if (const auto reason = refusal(snapshot, fdb, crossing, now_ms)) {
     refuse(crossing.to, *reason, frame);
     pool_.release(frame.head);
@@ -258,12 +253,12 @@ void Forwarder::drop(const Frame& frame, Verdict verdict) {
     reporter_.report(verdict.reason, false, frame.from, frame);
   } else {  // it came in well, and its egress port refuses it
     ++counters_[frame.from].unicast;
-    ++counters_[verdict.port].offered;
     refuse(verdict.port, verdict.reason, frame);
   }
 }
 
 void Forwarder::refuse(PortIndex port, DropReason reason, const Frame& frame) {
+  ++counters_[port].offered;
   ++counters_[port].refused[index_of(reason)];
   reporter_.report(reason, true, port, frame);
 }
@@ -272,21 +267,30 @@ void Forwarder::deliver(const Snapshot& snapshot, PortIndex port, const Frame& f
   Gathered& gathered = gathered_[port];
   if (gathered.count == gathered.frames.size()) flush_port(snapshot, port);
   if (!std::exchange(gathered.listed, true)) dirty_.push_back(port);
+  gathered.bytes += frame.length;
   gathered.frames[gathered.count++] = frame;
 }
 
 void Forwarder::flush_port(const Snapshot& snapshot, PortIndex port) {
   Gathered& gathered = gathered_[port];
   const std::span<const Frame> frames(gathered.frames.data(), gathered.count);
-  PortCounters& egress = counters_[port];
   const std::size_t sent = backends_[snapshot.ports[port].backend]->send(port, frames);
+  if (sent < frames.size()) overrun(port, frames.subspan(sent));
+  PortCounters& egress = counters_[port];
+  egress.offered += sent;
   egress.sent += sent;
-  for (const Frame& frame : frames.first(sent)) egress.sent_bytes += frame.length;
-  for (const Frame& frame : frames.subspan(sent)) {
+  egress.sent_bytes += gathered.bytes;
+  gathered.bytes = 0;
+  gathered.count = 0;
+}
+
+// What a backend did not take.
+void Forwarder::overrun(PortIndex port, std::span<const Frame> frames) {
+  for (const Frame& frame : frames) {
+    gathered_[port].bytes -= frame.length;
     refuse(port, DropReason::overrun, frame);
     pool_.release(frame.head);
   }
-  gathered.count = 0;
 }
 
 void Forwarder::flush(const Snapshot& snapshot) {

@@ -43,8 +43,9 @@ class Forwarder {
  private:
   /// The first frames are in one cache line with the count.
   struct alignas(64) Gathered {
-    std::uint32_t count = 0;
+    std::uint16_t count = 0;
     bool listed = false;  // in dirty_
+    std::uint32_t bytes = 0;
     std::array<Frame, kBatchFrames> frames;
   };
 
@@ -73,7 +74,9 @@ class Forwarder {
                                MacAddress destination, std::uint32_t generation);
   /// Gathers a frame for `port`; takes over one reference.
   void deliver(const Snapshot& snapshot, PortIndex port, const Frame& frame);
+  /// Counts and tells that `port` does not get a frame that it was offered.
   [[gnu::noinline]] void refuse(PortIndex port, DropReason reason, const Frame& frame);
+  [[gnu::noinline]] void overrun(PortIndex port, std::span<const Frame> frames);
   [[gnu::noinline]] void flush_port(const Snapshot& snapshot, PortIndex port);
 
   BufferPool& pool_;

@@ -100,7 +100,11 @@ struct SegmentPolicy {
 
 struct Snapshot {
   Snapshot(std::size_t bound_macs, std::size_t bound_addresses, HashKey key)
-      : ports(kPortsMax), bound(bound_macs, key), addresses(bound_addresses, key) {}
+      : ports(kPortsMax), bound(kBoundRoom * bound_macs, key), addresses(bound_addresses, key) {}
+
+  // Every frame asks `bound` for an address that is not there: a nearly empty table says so with
+  // the first comparison.
+  static constexpr std::size_t kBoundRoom = 2;
 
   std::uint8_t worker = 0;       // whose snapshot it is
   std::uint32_t generation = 1;  // of the policy; other workers' snapshots of it have the same

@@ -61,8 +61,9 @@ TEST(MacTable, HoldsTheSmallestAndLargestAddress) {
 }
 
 TEST(MacTable, RefusesWhenBothBucketsAreFull) {
-  MacTable table(1, kKey);  // four buckets, sixteen entries
-  ASSERT_EQ(table.bucket_count(), 4u);
+  MacTable table(1, kKey);  // as small as they are
+  const std::size_t places = table.bucket_count() * MacTable::kBucketEntries;
+  ASSERT_EQ(places, 64u);
   std::size_t refused = 0;
   std::set<std::uint64_t> held;
   for (std::uint64_t value = 1; value <= 1000; ++value) {
@@ -71,9 +72,9 @@ TEST(MacTable, RefusesWhenBothBucketsAreFull) {
     if (has_place) held.insert(value);
     refused += !has_place;
   }
-  EXPECT_EQ(held.size(), 16u) << "every place is somebody's first or second choice";
-  EXPECT_EQ(table.used(), 16u);
-  EXPECT_EQ(refused, 1000u - 16u);
+  EXPECT_EQ(held.size(), places) << "every place is somebody's first or second choice";
+  EXPECT_EQ(table.used(), places);
+  EXPECT_EQ(refused, 1000u - places);
   for (std::uint64_t value = 1; value <= 1000; ++value) {
     EXPECT_EQ(table.find({value}, 0) != nullptr, held.contains(value));
   }
@@ -85,7 +86,7 @@ TEST(MacTable, HasRoomForWhatItsMakerAskedFor) {
   for (const std::size_t entries : {1u, 4u, 5u, 64u, 100u, 1000u, 65'536u}) {
     const MacTable table(entries, kKey);
     EXPECT_GE(table.room(), entries);
-    EXPECT_GE(table.bucket_count() * MacTable::kBucketEntries, 4 * entries);
+    EXPECT_GE(table.bucket_count() * MacTable::kBucketEntries, MacTable::kPlacesAnEntry * entries);
   }
 }
 
