@@ -620,7 +620,9 @@ void Bridge::tick() {
     refresh();
     if (retry_ticks_ == 0) retry_ticks_next_ = 1;
   }
-  std::vector<std::size_t> senders(engine_->worker_count());  // lately, on each worker
+  // Several have rings between them, too, which a lone sender's frames would fill for the others.
+  const bool is_only_worker = engine_->worker_count() == 1;
+  std::size_t senders = 0;  // lately
   for (auto& [name, attached] : attached_) {
     if (attached.state == PortState::waiting) continue;
     if (attached.nic) {
@@ -628,11 +630,11 @@ void Bridge::tick() {
       continue;
     }
     attached.keeper.look(engine_->guard().slots()[attached.index]);
-    senders.at(attached.worker) += attached.keeper.is_sending() ? 1 : 0;
+    senders += attached.keeper.is_sending() ? 1 : 0;
   }
   for (auto& [name, attached] : attached_) {
     if (attached.state == PortState::waiting || attached.nic) continue;
-    const bool is_alone = attached.keeper.is_sending() && senders.at(attached.worker) == 1;
+    const bool is_alone = is_only_worker && attached.keeper.is_sending() && senders == 1;
     attached.keeper.set_window(engine_->guard().slots()[attached.index], is_alone);
   }
 }

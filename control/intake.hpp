@@ -26,8 +26,8 @@ class SlotKeeper {
  public:
   /// Settles what the conduit lost, and measures what arrives.
   void look(bulkhead_slot& slot);
-  /// Sets the port's window, unless it is closed. `is_alone`: no other port that is_sending() has
-  /// the same conduit. Once a tick, after look().
+  /// Sets the port's window, unless it is closed. `is_alone`: no other port is_sending(), and
+  /// there is one worker. Once a tick, after look().
   void set_window(bulkhead_slot& slot, bool is_alone);
 
   /// In the last two seconds.
