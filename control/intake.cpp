@@ -27,11 +27,12 @@ Intake conduit_intake(const bulkhead_slot& slot, std::uint64_t received) {
 
 void SlotKeeper::look(bulkhead_slot& slot) {
   constexpr double kNewest = 0.1;  // a second or two back
+  constexpr double kSilence = 1;   // neighbours look for each other now and then
   settle_losses(slot);
   const std::uint64_t received = load(slot.received);
   const auto more = static_cast<double>(received - std::exchange(received_mark_, received));
   frames_per_tick_ += kNewest * (more - frames_per_tick_);
-  silent_ticks_ = more > 0 ? 0 : silent_ticks_ + 1;
+  silent_ticks_ = more > kSilence ? 0 : silent_ticks_ + 1;
 }
 
 // The conduit drops without a trace when it is full. What was handed over longer ago than a frame
@@ -71,7 +72,7 @@ void SlotKeeper::set_window(bulkhead_slot& slot, bool is_alone) {
 }
 
 bool SlotKeeper::is_sending() const {
-  constexpr std::uint32_t kSilentTicks = 20;  // so a ping a second is sending
+  constexpr std::uint32_t kSilentTicks = 20;  // two seconds
   return silent_ticks_ < kSilentTicks;
 }
 

@@ -30,7 +30,7 @@ class SlotKeeper {
   /// there is one worker. Once a tick, after look().
   void set_window(bulkhead_slot& slot, bool is_alone);
 
-  /// In the last two seconds.
+  /// More than a frame in a tick, in the last two seconds.
   [[nodiscard]] bool is_sending() const;
   /// Lately.
   [[nodiscard]] double frames_per_tick() const { return frames_per_tick_; }
@@ -43,7 +43,7 @@ class SlotKeeper {
   std::uint64_t overrun_mark_ = 0;   // and dropped beyond the window
   std::uint64_t received_mark_ = 0;  // at the last tick: arrived at the worker
   double frames_per_tick_ = 0;
-  std::uint32_t silent_ticks_ = 0;  // since its last frame
+  std::uint32_t silent_ticks_ = 0;  // since it sent
   std::uint32_t flood_ticks_ = 0;   // for so long `floods_` has been wrong
   bool floods_ = false;             // overruns its window, and goes on
 };

@@ -110,7 +110,7 @@ def test_window_of_a_flood(lab):
     evil, left, right = (lab.guests[name] for name in ("evil", "left", "right"))
     wait_until(lambda: window(lab, "evil") == window(lab, "left"), what="calm")
     wide = window(lab, "evil")
-    others = left.ping_start(right.ip4, count=40, interval=0.1)
+    others = left.ping_start(right.ip4, count=150, interval=0.02)
     evil.flood_start("tso", seconds=4)
     wait_until(lambda: window(lab, "evil") < wide / 4, what="a small window for evil")
     assert window(lab, "left") == wide
@@ -128,7 +128,7 @@ def test_window_of_a_lone_sender(lab):
     usual = window(lab, "evil")
     evil.flood_start("tso", seconds=8)
     wait_until(lambda: window(lab, "evil") > 2 * usual, what="a large window")
-    others = left.ping_start(right.ip4, count=60, interval=0.05)
+    others = left.ping_start(right.ip4, count=150, interval=0.02)
     wait_until(lambda: window(lab, "evil") <= usual, timeout=1, what="no large window any more")
     assert ping_result(others).lost == 0
     evil.flood_end()

@@ -77,12 +77,12 @@ TEST(SlotKeeper, opens_no_closed_port) {
 
 TEST(SlotKeeper, knows_who_sends) {
   Keeping port;
-  port.tick(1, 0, false);
-  for (int i = 1; i < kSilentTicks; ++i) port.tick(0, 0, false);
+  port.tick(2, 0, false);
+  for (int i = 1; i < kSilentTicks; ++i) port.tick(1, 0, false);
   EXPECT_TRUE(port.keeper.is_sending());
-  port.tick(0, 0, false);
-  EXPECT_FALSE(port.keeper.is_sending());
   port.tick(1, 0, false);
+  EXPECT_FALSE(port.keeper.is_sending()) << "a frame in a tick is not much";
+  port.tick(2, 0, false);
   EXPECT_TRUE(port.keeper.is_sending());
 }
 
