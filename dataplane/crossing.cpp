@@ -14,14 +14,17 @@ Crossings::Crossings(std::uint8_t self, const std::vector<Peer>& peers) : lanes_
   }
 }
 
-bool Crossings::has_room(Lane& lane, std::size_t count) {
-  if (lane.room < count) lane.room = lane.peer.out->forth.write_available() - lane.pending_count;
-  return lane.room >= count;
+// Takes note of what the peer has taken.
+void Crossings::look(Lane& lane) {
+  const std::size_t waiting = Passage::kCrossings - lane.peer.out->forth.write_available();
+  const std::size_t left = lane.entered - lane.pending_count - waiting;
+  for (; lane.left != left; ++lane.left) --lane.places[lane.ports[lane.left % lane.ports.size()]];
 }
 
 bool Crossings::send(std::uint8_t to, const Crossing& frame) {
   Lane& lane = lanes_[to];
-  if (lane.lent == Passage::kLentMax || !has_room(lane, kReserved + 1)) return false;
+  if (!has_place(lane, frame.from)) look(lane);
+  if (lane.lent == Passage::kLentMax || !has_place(lane, frame.from)) return false;
   ++lane.lent;
   append(to, frame);
   return true;
@@ -31,8 +34,8 @@ std::size_t Crossings::room() {
   std::size_t least = SIZE_MAX;
   for (Lane& lane : lanes_) {
     if (lane.peer.out == nullptr) continue;
-    has_room(lane, kReserved);
-    least = std::min(least, lane.room);
+    if (room(lane) < kReserved) look(lane);
+    least = std::min(least, room(lane));
   }
   return least;
 }
@@ -45,10 +48,11 @@ void Crossings::announce(const Crossing& announcement) {
 
 void Crossings::append(std::size_t to, const Crossing& crossing) {
   Lane& lane = lanes_[to];
-  assert(lane.room > 0);
+  assert(room(lane) > 0);
   if (lane.pending_count == lane.pending.size()) push_pending(lane);
   lane.pending[lane.pending_count++] = crossing;
-  --lane.room;
+  lane.ports[lane.entered++ % lane.ports.size()] = crossing.from;
+  ++lane.places[crossing.from];
   told_ |= 1u << to;
 }
 

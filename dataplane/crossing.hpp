@@ -3,10 +3,13 @@
 // order, so that an address is announced ahead of every frame that followed from it; a second one
 // takes the buffers home.
 //
-// Nobody ever waits. A frame that finds its ring full is dropped and counted at its egress port;
-// the last kReserved places are kept for announcements, and who finds these taken too learns or
-// forgets later: an announcement is never lost. Buffers stay the property of the worker that
-// received them: it counts one reference for each time it lent them, borrowers count theirs.
+// Nobody ever waits. A frame that finds no place in its ring is dropped and counted at its egress
+// port. A port may have as many places as it leaves free, so that a flood never takes what others
+// need (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches",
+// 1998, with a share of one); the last kReserved are kept for announcements, and who finds these
+// taken too learns or forgets later: an announcement is never lost. Buffers stay the property of
+// the worker that received them: it counts one reference for each time it lent them, borrowers
+// count theirs.
 //
 // The rings are Boost.Lockfree's, filled and emptied in batches; what that costs beside a ring of
 // our own is in docs/BENCHMARKS.md.
@@ -76,8 +79,8 @@ class Crossings {
 
   [[nodiscard]] bool alone() const { return lanes_.empty(); }
 
-  /// Hands a frame over, with one of the worker's own references. False, and nothing done, if it
-  /// finds no room.
+  /// Hands a frame over, with one of the worker's own references. False, and nothing done, if its
+  /// port finds no place.
   bool send(std::uint8_t to, const Crossing& frame);
   /// How many announcements find room now.
   [[nodiscard]] std::size_t room();
@@ -123,8 +126,12 @@ class Crossings {
  private:
   struct Lane {
     Peer peer;
-    std::size_t room = 0;    // of the ring, known to be free; pending ones are taken off
     std::uint32_t lent = 0;  // references that the peer has
+    // Of the ring out: ever entered, pending ones too, and of these known to have been taken.
+    std::size_t entered = 0;
+    std::size_t left = 0;
+    std::array<PortIndex, Passage::kCrossings> ports;  // whose a place is, as in the ring
+    std::array<std::uint16_t, kPortsMax> places{};     // how many a port has
     std::uint64_t taken = 0;
     std::size_t pending_count = 0;
     std::array<Crossing, kBatchCrossings> pending;
@@ -133,7 +140,13 @@ class Crossings {
     std::vector<std::uint32_t> borrowed;  // own references of the peer's frames, by chunk
   };
 
-  bool has_room(Lane& lane, std::size_t count);
+  static std::size_t room(const Lane& lane) {
+    return Passage::kCrossings - (lane.entered - lane.left);
+  }
+  static bool has_place(const Lane& lane, PortIndex port) {
+    return lane.places[port] + kReserved < room(lane);
+  }
+  static void look(Lane& lane);
   void append(std::size_t to, const Crossing& crossing);
   static void push_pending(Lane& lane);
   static void push_homeward(Lane& lane);

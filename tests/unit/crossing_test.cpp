@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <random>
 #include <thread>
 
@@ -213,9 +214,12 @@ TEST_F(TwoWorkers, DrainWaitsForWhatWasSentBefore) {
   EXPECT_EQ(team.counters("b").offered, 200u);
 }
 
+constexpr std::uint32_t kPlaces = Passage::kCrossings - Crossings::kReserved;
+
 TEST(FullRing, DropsAtTheEgressSideAndLosesNoAnnouncement) {
-  constexpr std::uint32_t kFits = Passage::kCrossings - Crossings::kReserved;
-  Team team(kTwo, 8192, 2 * kFits);
+  constexpr std::uint32_t kFits = kPlaces / 2;  // of one port: as much as it leaves to the others
+  constexpr std::uint32_t kNews = Passage::kCrossings - kFits;
+  Team team(kTwo, 8192, Passage::kCrossings);
   for (std::uint32_t i = 0; i < kFits + 10; ++i) ASSERT_TRUE(team.inject("a", frame('b', 'a')));
   ASSERT_TRUE(team.inject("a", frame('*', 'a')));
   for (std::uint32_t i = 0; i < kFits / kBatchFrames + 2; ++i) team.round(0);
@@ -223,27 +227,85 @@ TEST(FullRing, DropsAtTheEgressSideAndLosesNoAnnouncement) {
   EXPECT_EQ(team.refused("n", DropReason::overrun), 1u) << "of the broadcast";
   team.inject("m", frame('a', 'x'));  // there is room for news
   team.round(0);
-  for (std::uint32_t i = 1; i < Crossings::kReserved; ++i) {
+  for (std::uint32_t i = 1; i < kNews; ++i) {
     ASSERT_TRUE(team.inject("m", frame(mac('a'), {0x0600'0000'0000u + i})));
     team.round(0);
   }
-  EXPECT_EQ(team.members[0]->fdb->own_count(), Crossings::kReserved);
+  EXPECT_EQ(team.members[0]->fdb->own_count(), kNews);
   team.inject("m", frame('a', 'y'));  // and now none: it is forwarded and teaches nothing
   team.round(0);
   EXPECT_EQ(team.whereabouts(0, mac('y')), "");
-  EXPECT_EQ(team.counters("a").sent, Crossings::kReserved + 1);
+  EXPECT_EQ(team.counters("a").sent, kNews + 1);
   FlushFdb flush;  // neither is anything forgotten that could not be announced
   team.members[0]->mailbox.commands.push(&flush);
   team.round(0);
   EXPECT_EQ(flush.forgotten, 0u);
   team.settle();
-  EXPECT_EQ(flush.forgotten, Crossings::kReserved);
+  EXPECT_EQ(flush.forgotten, kNews);
   EXPECT_EQ(team.taken()["b"], static_cast<int>(kFits));
   EXPECT_EQ(team.members[1]->fdb->size(), 0u);
   EXPECT_EQ(team.ledger_fault(), "");
   team.inject("m", frame('b', 'y'));
   team.settle();
   EXPECT_EQ(team.whereabouts(1, mac('y')), "m");
+}
+
+// Ports of worker 0 that send more and more to one of worker 1, which has no turn.
+class Shares : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    team.settle();
+    EXPECT_EQ(team.ledger_fault(), "");
+  }
+  /// How many of so many frames found a place.
+  std::uint64_t send(char from, std::uint32_t frames) {
+    const std::uint64_t before = team.refused("z", DropReason::overrun);
+    for (std::uint32_t i = 0; i < frames; ++i) {
+      EXPECT_TRUE(team.inject(std::string(1, from), frame('z', from)));
+      if (i % kBatchFrames == kBatchFrames - 1) team.round(0);
+    }
+    team.round(0);
+    return frames - (team.refused("z", DropReason::overrun) - before);
+  }
+  static std::string toml() {
+    std::string text = "[bulkhead]\nworkers = 2\n";
+    for (const char name : std::string("abcdefghijklmz")) {
+      char port[100];
+      std::snprintf(
+          port, sizeof port,
+          "[port.%c]\ndevice = '%c'\nip = 'any'\nmac = '02:00:00:00:00:%x'\nworker = %d\n", name,
+          name, name, name == 'z' ? 1 : 0);
+      text += port;
+    }
+    return text;
+  }
+
+  Team team{toml(), 256, 4 * Passage::kCrossings};
+};
+
+TEST_F(Shares, AFloodLeavesAsManyPlacesAsItTakes) {
+  EXPECT_EQ(send('a', 2 * kPlaces), kPlaces / 2);
+  EXPECT_EQ(send('b', 100), 100u) << "of another";
+  EXPECT_EQ(send('a', 10), 0u) << "has its share, and what b took is no more free";
+}
+
+TEST_F(Shares, EachMoreGetsHalfOfWhatIsLeft) {
+  std::uint64_t free = kPlaces;
+  for (const char from : std::string("abcdefghijkl")) {
+    const std::uint64_t share = (free + 1) / 2;
+    EXPECT_EQ(send(from, kPlaces), share) << from;
+    free -= share;
+  }
+  EXPECT_EQ(free, 0u);
+  EXPECT_EQ(send('m', 1), 0u) << "the rest is for announcements";
+}
+
+TEST_F(Shares, WhatWasTakenCountsNoMore) {
+  send('a', 2 * kPlaces);
+  team.round(1);
+  EXPECT_EQ(send('a', kPlaces), Crossings::kBatchCrossings);
+  team.settle();
+  EXPECT_EQ(send('a', 2 * kPlaces), kPlaces / 2);
 }
 
 TEST_F(TwoWorkers, JudgesAgainUnderAnotherPolicy) {
