@@ -4,6 +4,7 @@
 #include <linux/if.h>
 #include <linux/if_arp.h>
 #include <linux/if_packet.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
@@ -31,6 +32,7 @@ struct Closer {
   void operator()(nl_sock* socket) const { nl_socket_free(socket); }
   void operator()(nl_cache* cache) const { nl_cache_free(cache); }
   void operator()(rtnl_link* link) const { rtnl_link_put(link); }
+  void operator()(nl_msg* message) const { nlmsg_free(message); }
 };
 template <class T>
 using Owned = std::unique_ptr<T, Closer>;
@@ -68,6 +70,16 @@ Link to_link(rtnl_link* from) {
   link.up = (flags & IFF_UP) != 0;
   link.master = rtnl_link_get_master(from);
   return link;
+}
+
+/// Adds the device of a message to the std::map<std::string, Link> at `links`.
+int note_link(nl_msg* message, void* links) {
+  const auto note = [](nl_object* object, void* to) {
+    const Link link = to_link(reinterpret_cast<rtnl_link*>(object));
+    (*static_cast<std::map<std::string, Link>*>(to))[link.name] = link;
+  };
+  const int result = nl_msg_parse(message, note, links);
+  return result < 0 ? result : static_cast<int>(NL_OK);
 }
 
 /// No link-local address of its own, and so no neighbour discovery. Without IPv6 there is none.
@@ -146,17 +158,26 @@ std::optional<Link> find_link(const std::string& name) {
   return to_link(found);
 }
 
+// By a request of our own: libnl's cache asks for the statistics, too, which are most of the
+// answer.
 std::map<std::string, Link> list_links() {
+  constexpr std::size_t kBytesAtOnce = 32 << 10;  // as many as the kernel fills in one go
+  const std::string error = "cannot list devices";
   const Owned<nl_sock> socket = connect_route();
-  nl_cache* raw = nullptr;
-  require(rtnl_link_alloc_cache(socket.get(), AF_UNSPEC, &raw), "cannot list devices");
-  const Owned<nl_cache> cache(raw);
+  require(nl_socket_set_msg_buf_size(socket.get(), kBytesAtOnce), error);
   std::map<std::string, Link> links;
-  for (nl_object* object = nl_cache_get_first(raw); object != nullptr;
-       object = nl_cache_get_next(object)) {
-    Link link = to_link(reinterpret_cast<rtnl_link*>(object));
-    links[link.name] = link;
-  }
+  nl_socket_modify_cb(socket.get(), NL_CB_VALID, NL_CB_CUSTOM, note_link, &links);
+  int result = 0;
+  do {  // again if devices came and went meanwhile
+    links.clear();
+    const Owned<nl_msg> request(nlmsg_alloc_simple(RTM_GETLINK, NLM_F_DUMP));
+    ifinfomsg all{};
+    require(nlmsg_append(request.get(), &all, sizeof all, NLMSG_ALIGNTO), error);
+    require(nla_put_u32(request.get(), IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS), error);
+    require(nl_send_auto(socket.get(), request.get()), error);
+    result = nl_recvmsgs_default(socket.get());
+  } while (result == -NLE_DUMP_INTR);
+  require(result, error);
   return links;
 }
 

@@ -72,6 +72,23 @@ def test_another_port(lab):
     assert lost == 0 and sent > 20
 
 
+def test_another_port_while_devices_come_and_go(lab):
+    """A list of devices that changes while the kernel reads it out is read out again."""
+    name = f"p{PORTS - 3}"
+    churn = lab.spawn(["sh", "-c", "while :; do ip link add churn0 type veth; "
+                       "ip link del churn0; done"], lab.host.path)
+    try:
+        for _ in range(20):
+            lab.bh("port", "add", name, "--device", name, "--mac", "52:54:00:99:ff:01", "--ip",
+                   "10.99.255.1/32")
+            lab.bh("port", "del", name)
+    finally:
+        churn.kill()
+        churn.wait()
+    lab.host.run(["ip", "link", "del", "churn0"], check=False)
+    assert lab.bh("status", json=True)["ports"]["up"] == PORTS - 1
+
+
 def test_idle(lab):
     """With nothing to do, when the last devices have got their links in tcx."""
     deadline = time.monotonic() + 60
