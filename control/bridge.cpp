@@ -443,7 +443,7 @@ void Bridge::change(config::Config next) {
       if (is_starting_ && port.by_command()) continue;  // refresh() tries, and may fail
       take_device(port, attached, link->second);
     }
-    engine_->grow_fdb(learned_max(next));
+    engine_->fit_fdb(std::max(learned_max(config_), learned_max(next)));
   } catch (...) {
     undo();
     throw;
@@ -483,6 +483,7 @@ void Bridge::change(config::Config next) {
     }
   }
   refresh(links);
+  engine_->fit_fdb(learned_max(config_));
   // A device that vanished just now, between its ports: nobody else remembers its guard.
   if (kept.empty()) return;
   for (const auto& [name, link] : list_links()) kept.erase(link.ifindex);

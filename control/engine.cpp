@@ -1,5 +1,6 @@
 #include "control/engine.hpp"
 
+#include <malloc.h>
 #include <poll.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -139,14 +140,16 @@ void Engine::swap(const Snapshot& next) {
   }
 }
 
-void Engine::grow_fdb(std::size_t entries) {
+void Engine::fit_fdb(std::size_t entries) {
   for (std::uint8_t i = 0; i < worker_count(); ++i) {
     Running& running = *workers_[i];
-    if (entries <= running.fdb->room()) continue;
+    const std::size_t room = running.fdb->room();
+    if (entries <= room && entries > room / 2) continue;
     auto next = std::make_unique<Fdb>(entries, key_, i);
     ReplaceFdb command(next.get());
     call(i, command);
-    running.fdb = std::move(next);
+    if (command.fdb == running.fdb.get()) running.fdb = std::move(next);
+    ::malloc_trim(0);  // it would keep the old one's pages
   }
 }
 

@@ -66,8 +66,9 @@ class Engine {
 
   /// Puts a policy in force and frees the one before.
   void swap(const Snapshot& next);
-  /// Makes room for so many learned addresses; what is learned stays.
-  void grow_fdb(std::size_t entries);
+  /// Makes room for so many learned addresses, and gives back what is twice as much or more; what
+  /// is learned stays.
+  void fit_fdb(std::size_t entries);
   /// Waits until nothing is on its way between workers that was when it began.
   void drain();
   /// Forgets learned addresses as FlushFdb says; nothing of them is known to any worker then.

@@ -38,7 +38,8 @@ class SwapSnapshot : public Command {
   const Snapshot* snapshot;
 };
 
-/// Moves the learned addresses into a larger table; afterwards `fdb` is the old one.
+/// Moves the learned addresses into another table; afterwards `fdb` is the one that is not used:
+/// the old one, unless they find no room in the new one.
 class ReplaceFdb : public Command {
  public:
   explicit ReplaceFdb(Fdb* next) : fdb(next) {}

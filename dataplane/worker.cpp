@@ -57,6 +57,7 @@ bool Worker::take_commands(std::uint32_t now_ms) {
 }
 
 Fdb* Worker::replace_fdb(Fdb* next) {
+  if (fdb_->size() > next->room()) return next;
   next->take_over(*fdb_);
   return std::exchange(fdb_, next);
 }

@@ -37,6 +37,7 @@ class Worker {
   [[nodiscard]] const Snapshot& snapshot() const { return *snapshot_; }
   const Snapshot* swap_snapshot(const Snapshot* next) { return std::exchange(snapshot_, next); }
   [[nodiscard]] Fdb& fdb() { return *fdb_; }
+  /// Gives the old one back, or `next` if what is known finds no room in it.
   Fdb* replace_fdb(Fdb* next);
   [[nodiscard]] Forwarder& forwarder() { return forwarder_; }
   [[nodiscard]] Backend& backend(std::uint8_t index) { return *backends_[index]; }

@@ -580,6 +580,28 @@ def test_memory_of_clients_that_never_read(lab):
     wait_until(lambda: resident_mbytes(lab) < most - 10, what="10 MB less")
 
 
+def test_memory_of_segments_that_have_gone(lab):
+    """The MAC tables are as large as the segments want them, and no larger when these are gone; what
+    is learned stays."""
+    with Lab() as lab:
+        lab.veth("vm1")
+        lab.uplink()
+        lab.start()
+        assert lab.guests["vm1"].ping(lab.guests["uplink"].ip4).lost == 0
+        learned = lab.bh("fdb", "show", "--segment", "default", json=True)
+        before = resident_mbytes(lab)
+        lab.config["segment"] = {"large": {"mac_limit": 200_000}}
+        lab.write_config()
+        lab.bh("reload")
+        assert resident_mbytes(lab) > before + 40
+        del lab.config["segment"]
+        lab.write_config()
+        lab.bh("reload")
+        assert resident_mbytes(lab) < before + 4
+        now = lab.bh("fdb", "show", "--segment", "default", json=True)
+        assert {entry["mac"] for entry in learned} <= {entry["mac"] for entry in now}
+
+
 def test_drop_events(lab):
     """`monitor drop` tells of drops, with port and reason."""
     process = lab.monitor("drop")

@@ -32,8 +32,7 @@ SEED = int(os.environ.get("BULKHEAD_SOAK_SEED", 0)) or random.SystemRandom().ran
 ACTIONS_A_ROUND = 12
 ROUND_SECONDS_MAX = 60
 LOSS_MAX = 0.01  # of the bystanders, while somebody floods at full rate; otherwise 0
-# A daemon's memory grows in a few steps when something happens that has not happened before: with
-# more segments each worker's MAC table is larger, and stays so. So far, and no further:
+# With more segments each worker's MAC table is larger, while they are there. So far, and no further:
 GROWTH_KBYTES_MAX = 40_960 * WORKERS  # after the first round
 STEADY_ROUNDS, STEADY_GROWTH_KBYTES_MAX = 60, 4096  # of so many, the last third over the middle one
 HOST_IP4, HOST_IP6 = "10.77.250.250", "fd77::fa"

@@ -106,6 +106,17 @@ TEST_F(WorkerTest, ReplacesTheTableAndKeepsWhatWasLearned) {
   run(back);
 }
 
+TEST_F(WorkerTest, KeepsATableWhoseAddressesFindNoRoomInAnother) {
+  Fdb smaller(1, bridge_.fdb->hash_key());
+  for (std::size_t i = 0; i <= smaller.room(); ++i) {
+    bridge_.learn("m", {0x0600'0000'0000u + i});
+  }
+  ReplaceFdb command(&smaller);
+  run(command);
+  EXPECT_EQ(command.fdb, &smaller);
+  EXPECT_EQ(&bridge_.worker->fdb(), bridge_.fdb.get());
+}
+
 /// Remembers what was plugged, and has something for receive() and settle() to say.
 class PlugBackend : public Backend {
  public:
