@@ -621,7 +621,7 @@ void Bridge::tick() {
     refresh();
     if (retry_ticks_ == 0) retry_ticks_next_ = 1;
   }
-  // Several have rings between them, too, which a lone sender's frames would fill for the others.
+  // Several have rings between them, too, of which a lone sender's frames would take half.
   const bool is_only_worker = engine_->worker_count() == 1;
   std::size_t senders = 0;  // lately
   for (auto& [name, attached] : attached_) {
