@@ -652,15 +652,16 @@ class Lab:
 
     # The daemon.
 
-    def write_config(self):
-        self.config_path.write_text(to_toml(self.config))
+    def write_config(self, text=None):
+        """In one go: a daemon that is to reload never reads half of it."""
+        new = self.config_path.with_suffix(".new")
+        new.write_text(to_toml(self.config) if text is None else text)
+        new.replace(self.config_path)
 
     def start(self, wait_ports=True, timeout=15, text=None):
         """Runs bulkheadd, with this text as its configuration if one is given, until it says
         READY=1; DaemonFailed if it ends instead."""
-        self.write_config()
-        if text is not None:
-            self.config_path.write_text(text)
+        self.write_config(text)
         notify_path = self.directory / "notify.sock"
         notify_path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:

@@ -159,6 +159,22 @@ def test_reload_is_all_or_nothing(lab):
         lab.reload()
 
 
+def test_reload_of_a_file_that_is_being_written(lab):
+    """Whoever writes a file empties it first, and a full disk leaves it so: no port is let go."""
+    before = lab.bh("port", "show", json=True)
+    lab.write_config("")
+    try:
+        result = lab.bh("reload", check=False)
+        assert result.returncode == 2
+        refusal = f"{lab.config_path}: cannot be read: it is empty"
+        assert refusal in result.stderr
+        os.kill(lab.daemon.pid, signal.SIGHUP)
+        wait_until(lambda: f"reload: {refusal}" in lab.log(), what="the refusal in the log")
+        assert lab.bh("port", "show", json=True) == before
+    finally:
+        lab.write_config()
+
+
 def test_ports_come_and_go_under_traffic(lab):
     """Adding and deleting ports loses no frame of other ports; an added one works at once."""
     vm1, vm2 = lab.guests["vm1"], lab.guests["vm2"]
@@ -196,10 +212,10 @@ def test_ports_go_while_they_flood():
             for name in ("vm3", "vm1"):
                 lab.bh("port", "del", name)
             lab.bh("reload")
-            lab.config_path.write_text(to_toml({"bulkhead": lab.config["bulkhead"]}))
+            lab.write_config(to_toml({"bulkhead": lab.config["bulkhead"]}))
             lab.bh("reload")
             assert lab.bh("port", "show", json=True) == []
-            lab.config_path.write_text(text)
+            lab.write_config(text)
             lab.bh("reload")
             for process in floods:
                 process.kill()

@@ -587,7 +587,7 @@ def test_log_to_the_journal(is_journal):
         wait_until(lab.socket_path.exists, what="the daemon runs")
         lab.bh("port", "add", "dark", "--device", "none", "--mac", "any", "--ip", "any",
                "--enforce=false")
-        lab.config_path.write_text("[nonsense]\n")
+        lab.write_config("[nonsense]\n")
         daemon.send_signal(signal.SIGHUP)
         time.sleep(0.3)
         daemon.terminate()

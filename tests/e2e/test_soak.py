@@ -443,7 +443,7 @@ class Soak:
         for name in self.random.sample(["a1", "a2", "a3", "t1"], self.random.choice([0, 1, 3])):
             config["port"][name]["isolated"] = self.random.random() < 0.5
             config["port"][name]["segment"] = self.random.choice(["default", "lan"])
-        self.lab.config_path.write_text(to_toml(config))
+        self.lab.write_config(to_toml(config))
         if self.random.random() < 0.3:
             os.kill(self.lab.daemon.pid, signal.SIGHUP)
         else:
@@ -453,7 +453,7 @@ class Soak:
         text = to_toml(self.lab.config)
         wrong = [text + '[port.bad]\ndevice = "bad"\n', text.replace('mac = ["52', 'mac = ["5', 1),
                  text[:self.random.randrange(20, len(text) - 20)] + "\n[", "[port.a1\n"]
-        self.lab.config_path.write_text(self.random.choice(wrong))
+        self.lab.write_config(self.random.choice(wrong))
         assert self.attempt("reload").returncode in (1, 2)
         self.lab.write_config()
 

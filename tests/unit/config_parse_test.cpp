@@ -701,7 +701,7 @@ TEST(Load, ReadsAFileOrSaysWhyNot) {
   std::ofstream(path) << kExample;
   EXPECT_EQ(load(path).ports.size(), 4U);
   EXPECT_EQ(load(path).file, path);
-  std::remove(path.c_str());
+  std::ofstream{path};
   const auto error = [](const std::string& name) -> std::string {
     try {
       load(name);
@@ -710,6 +710,9 @@ TEST(Load, ReadsAFileOrSaysWhyNot) {
     }
     return "";
   };
+  EXPECT_EQ(error(path),
+            path + ": cannot be read: it is empty; to have no ports, write [bulkhead]");
+  std::remove(path.c_str());
   EXPECT_EQ(error(path), path + ": cannot be read: No such file or directory");
   EXPECT_EQ(error("/"), "/: cannot be read: Is a directory");
   EXPECT_EQ(error("/dev/zero"), "/dev/zero: cannot be read: more than 16 MiB");
