@@ -24,6 +24,7 @@ namespace bulkhead::control {
 namespace {
 
 constexpr mode_t kMode = 0640;
+constexpr const char* kAside = ".bad";
 
 [[noreturn]] void refuse(const std::string& path, const std::string& text) {
   throw BackendError("state " + path + ": " + text);
@@ -130,13 +131,34 @@ std::string StateFile::read() const {
   }
 }
 
+std::vector<std::string> StateFile::set_aside() const {
+  const std::filesystem::path path = path_;
+  const std::string name = path.filename().string() + kAside;
+  std::vector<std::string> found;
+  std::error_code error;
+  std::filesystem::directory_iterator file(path.parent_path(), error);
+  for (; !error && file != std::filesystem::directory_iterator(); file.increment(error)) {
+    const std::string other = file->path().filename().string();
+    if (other == name || other.starts_with(name + ".")) found.push_back(file->path().string());
+  }
+  return found;
+}
+
 // A second name for what is there now, before it is replaced. False if that cannot be.
 bool StateFile::keep_aside() const {
-  ::unlink(set_aside().c_str());
-  if (::link(path_.c_str(), set_aside().c_str()) == 0) return true;
-  spdlog::warn("state {}: cannot be kept as {}: {}; the next command replaces it", path_,
-               set_aside(), std::strerror(errno));
-  return false;
+  std::string aside = path_ + kAside;
+  for (int number = 2; ::link(path_.c_str(), aside.c_str()) != 0; ++number) {
+    const int failure = errno;
+    std::error_code error;
+    if (std::filesystem::equivalent(path_, aside, error)) return true;  // but not yet replaced
+    if (failure != EEXIST) {
+      spdlog::warn("state {}: cannot be kept as {}: {}; the next command replaces it", path_, aside,
+                   std::strerror(failure));
+      return false;
+    }
+    aside = path_ + kAside + "." + std::to_string(number);
+  }
+  return true;
 }
 
 StateFile::Restored StateFile::restore(const config::Config& file) {
@@ -160,11 +182,12 @@ StateFile::Restored StateFile::restore(const config::Config& file) {
   } catch (const BackendError& error) {
     spdlog::warn("{}", error.what());
   }
-  restored.complete = left_out.empty() && ::access(set_aside().c_str(), F_OK) != 0;
-  if (!restored.complete) {
+  const std::vector<std::string> aside = set_aside();
+  restored.complete = left_out.empty() && aside.empty();
+  for (const std::string& path : aside) {
     spdlog::warn(
         "state {}: holds what was left out; devices without a port stay closed until it is deleted",
-        set_aside());
+        path);
   }
   return restored;
 }

@@ -24,7 +24,7 @@ class StateFile {
 
   struct Restored {
     config::Config config;
-    /// False if something of an earlier state is still aside, in the file `set_aside()`.
+    /// False if something of an earlier state is still aside: `set_aside()`.
     bool complete = true;
   };
   /// `file` and what commands had added. Where the two disagree `file` is right; what is left out
@@ -37,7 +37,9 @@ class StateFile {
   void change(const config::Config& before, const config::Config& next,
               const PutInForce& put_in_force);
 
-  [[nodiscard]] std::string set_aside() const { return path_ + ".bad"; }
+  /// Files that hold states of which something was left out: beside the file with .bad, .bad.2 and
+  /// so on behind its name.
+  [[nodiscard]] std::vector<std::string> set_aside() const;
 
  private:
   void lock();

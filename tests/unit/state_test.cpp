@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <climits>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -210,9 +211,35 @@ TEST_F(State, ACorruptOneIsSetAside) {
   EXPECT_TRUE(restored().complete);
 }
 
+TEST_F(State, EachOneThatIsSetAsideHasAFile) {
+  write("[port.one\n");
+  EXPECT_FALSE(restored().complete);
+  write("[port.two\n");
+  EXPECT_FALSE(restored().complete);
+  EXPECT_EQ(text_of(directory_ / "state.bad"), "[port.one\n");
+  EXPECT_EQ(text_of(directory_ / "state.bad.2"), "[port.two\n");
+  write("[port.three\n");
+  fs::create_directory(directory_ / "state.new");  // so that it cannot be replaced
+  std::ofstream(directory_ / "state.new" / "in the way").close();
+  EXPECT_FALSE(restored().complete);
+  EXPECT_FALSE(restored().complete);
+  EXPECT_EQ(text_of(directory_ / "state.bad.3"), "[port.three\n");
+  EXPECT_FALSE(fs::exists(directory_ / "state.bad.4"));
+  fs::remove_all(directory_ / "state.new");
+  write("");
+  fs::remove(directory_ / "state.bad.3");
+  fs::remove(directory_ / "state.bad");
+  EXPECT_FALSE(restored().complete);
+  fs::remove(directory_ / "state.bad.2");
+  std::ofstream(directory_ / "state.badge").close();  // somebody else's
+  EXPECT_TRUE(restored().complete);
+}
+
 TEST_F(State, WhatCannotBeSetAsideStays) {
+  const std::string name(NAME_MAX - 4, 's');  // no room for .bad.2
+  path_ = directory_ / name;
   write("[port.late\n");
-  fs::create_directories(directory_ / "state.bad" / "in the way");
+  fs::create_directories(directory_ / (name + ".bad") / "in the way");
   EXPECT_FALSE(restored().complete);
   EXPECT_EQ(text(), "[port.late\n");
 }
