@@ -299,29 +299,33 @@ std::vector<int> Guard::guarded_devices() {
   return found;
 }
 
+int Guard::program(std::size_t hook) const {
+  const std::array programs{programs_->progs.bulkhead_in, programs_->progs.bulkhead_out};
+  return bpf_program__fd(programs[hook]);
+}
+
 void Guard::attach(int ifindex) {
-  const std::array programs{bpf_program__fd(programs_->progs.bulkhead_in),
-                            bpf_program__fd(programs_->progs.bulkhead_out)};
-  for (std::size_t i = 0; i < kHooks.size(); ++i) {
-    attach_clsact(programs[i], ifindex, kHooks[i]);
-  }
+  for (std::size_t i = 0; i < kHooks.size(); ++i) attach_clsact(program(i), ifindex, kHooks[i]);
   if (!has_tcx_) return;
   const bool is_new = !std::filesystem::exists(pin_path(ifindex, kHooks[0]));
-  if (is_new && new_tcx_ == kNewTcxMax) {
-    later_.push_back(ifindex);
-    return;
+  const bool is_later = is_new && new_tcx_ == kNewTcxMax;
+  new_tcx_ += is_new && !is_later ? 1 : 0;
+  for (std::size_t i = 0; i < kHooks.size(); ++i) {
+    if (is_later) {
+      later_.push_back({ifindex, i});
+    } else {
+      attach_tcx(program(i), ifindex, kHooks[i]);
+    }
   }
-  new_tcx_ += is_new ? 1 : 0;
-  for (std::size_t i = 0; i < kHooks.size(); ++i) attach_tcx(programs[i], ifindex, kHooks[i]);
 }
 
 bool Guard::catch_up() {
   new_tcx_ = 0;
   if (later_.empty()) return false;
-  const int ifindex = later_.front();
+  const auto [ifindex, hook] = later_.front();
   later_.pop_front();
   try {
-    attach(ifindex);
+    attach_tcx(program(hook), ifindex, kHooks[hook]);
   } catch (const BackendError&) {
     // It vanishes now.
   }
@@ -367,7 +371,9 @@ void Guard::open(int ifindex, PortIndex port, int conduit_ifindex) {
 void Guard::close(int ifindex, PortIndex port) {
   set_vlan(ifindex, 0);
   slots_[port].window = 0;
-  std::erase(later_, ifindex);  // it may be another daemon's by then
+  std::erase_if(later_, [ifindex](const Later& later) {
+    return later.ifindex == ifindex;  // it may be another daemon's by then
+  });
 }
 
 bool Guard::set_vlan(int ifindex, std::uint32_t vlan) {

@@ -10,6 +10,7 @@
 // without open() passes nothing. Control thread only.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -56,7 +57,7 @@ class Guard {
   /// A new link in tcx costs the kernel a grace period, some 14 ms each (tcx_entry_sync() under
   /// RTNL). Of many devices in one go those beyond kNewTcxMax are in clsact alone until catch_up().
   void attach(int ifindex);
-  /// Does for one device what attach() has left for later; whether there are others.
+  /// Makes one of the links that attach() has left for later; whether there are others.
   bool catch_up();
   /// Takes them off: the device is the host's again.
   static void release(int ifindex);
@@ -79,14 +80,21 @@ class Guard {
   [[nodiscard]] bool has_tcx() const { return has_tcx_; }
 
  private:
+  /// A link in tcx that is still to be made.
+  struct Later {
+    int ifindex;
+    std::size_t hook;
+  };
+
+  [[nodiscard]] int program(std::size_t hook) const;
   bool set_vlan(int ifindex, std::uint32_t vlan);
 
   port_bpf* programs_ = nullptr;
   std::span<bulkhead_slot> slots_;
   bool has_tcx_ = false;
   static constexpr int kNewTcxMax = 64;
-  int new_tcx_ = 0;        // since the last catch_up()
-  std::deque<int> later_;  // devices that are not in tcx yet
+  int new_tcx_ = 0;  // devices, since the last catch_up()
+  std::deque<Later> later_;
 };
 
 }  // namespace bulkhead

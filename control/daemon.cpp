@@ -181,9 +181,9 @@ void Daemon::tick() {
   });
 }
 
-// A device takes the kernel a good while. Between two of them whoever has a command has his turn.
+// A link takes the kernel a good while. Between two of them whoever has a command has his turn.
 void Daemon::catch_up() {
-  constexpr auto kPause = std::chrono::milliseconds(10);
+  constexpr auto kPause = std::chrono::milliseconds(5);
   if (!bridge_.engine().guard().catch_up()) return;
   catch_up_timer_.expires_after(kPause);
   catch_up_timer_.async_wait([this](boost::system::error_code error) {

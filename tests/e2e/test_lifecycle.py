@@ -795,7 +795,8 @@ def test_device_let_go_before_its_tcx_link():
         second = lab.spawn([BUILD / "bulkheadd", "--config", other], lab.host.path,
                            stderr=subprocess.DEVNULL)
         wait_until(lambda: left.ping(right.ip4, count=1).received, 10, what="they are its ports")
-        wait_until(lambda: set(many) <= set(pins(lab)), 60, what="the first daemon has caught up")
+        wait_until(lambda: all(pins(lab).get(name) == 2 for name in many), 60,
+                   what="the first daemon has caught up: both directions of each device")
         time.sleep(1)  # these would be the next
         assert left.ping(right.ip4).lost == 0
         end(second)
