@@ -308,8 +308,8 @@ void Guard::attach(int ifindex) {
   for (std::size_t i = 0; i < kHooks.size(); ++i) attach_clsact(program(i), ifindex, kHooks[i]);
   if (!has_tcx_) return;
   const bool is_new = !std::filesystem::exists(pin_path(ifindex, kHooks[0]));
-  const bool is_later = is_new && new_tcx_ == kNewTcxMax;
-  new_tcx_ += is_new && !is_later ? 1 : 0;
+  const bool is_later = is_new && new_tcx_left_ == 0;
+  new_tcx_left_ -= is_new && !is_later ? 1 : 0;
   for (std::size_t i = 0; i < kHooks.size(); ++i) {
     if (is_later) {
       later_.push_back({ifindex, i});
@@ -320,7 +320,7 @@ void Guard::attach(int ifindex) {
 }
 
 bool Guard::catch_up() {
-  new_tcx_ = 0;
+  new_tcx_left_ = 0;
   if (later_.empty()) return false;
   const auto [ifindex, hook] = later_.front();
   later_.pop_front();

@@ -55,7 +55,8 @@ class Guard {
   /// closed until open(). Throws BackendError.
   ///
   /// A new link in tcx costs the kernel a grace period, some 14 ms each (tcx_entry_sync() under
-  /// RTNL). Of many devices in one go those beyond kNewTcxMax are in clsact alone until catch_up().
+  /// RTNL). Only the first kNewTcxMax devices of a start get theirs at once; the others, and those
+  /// of later commands, are in clsact alone until catch_up().
   void attach(int ifindex);
   /// Makes one of the links that attach() has left for later; whether there are others.
   bool catch_up();
@@ -93,7 +94,7 @@ class Guard {
   std::span<bulkhead_slot> slots_;
   bool has_tcx_ = false;
   static constexpr int kNewTcxMax = 64;
-  int new_tcx_ = 0;  // devices, since the last catch_up()
+  int new_tcx_left_ = kNewTcxMax;  // devices
   std::deque<Later> later_;
 };
 

@@ -372,7 +372,7 @@ def test_device_vanishes_without_a_daemon(way):
         assert pins(lab) == {name: count for name, count in before.items() if name != "vm1"}
         lab.guests["vm1"].make_device()
         lab.wait_port("vm1", "up")
-        assert pins(lab) == before
+        wait_until(lambda: pins(lab) == before, what="its links, which follow")
 
 
 def test_device_goes_down_and_up(lab):
