@@ -164,6 +164,11 @@ void attach_clsact(int program, int ifindex, const Hook& hook) {
   }
 }
 
+bool has_device(int ifindex) {
+  char name[IF_NAMESIZE];
+  return ::if_indextoname(static_cast<unsigned>(ifindex), name) != nullptr;
+}
+
 /// A tc filter as its dump tells: name of its program, or its kind if it is no BPF program.
 void note_filter(nl_msg* message, std::vector<std::string>& names) {
   const nlmsghdr* header = nlmsg_hdr(message);
@@ -327,7 +332,7 @@ bool Guard::catch_up() {
   try {
     attach_tcx(program(hook), ifindex, kHooks[hook]);
   } catch (const BackendError&) {
-    // It vanishes now.
+    if (has_device(ifindex)) throw;
   }
   return !later_.empty();
 }
@@ -352,10 +357,7 @@ void Guard::release_vanished() {
   std::error_code error;
   for (const auto& pin : std::filesystem::directory_iterator(pin_directory(), error)) {
     const int ifindex = std::atoi(pin.path().filename().c_str());
-    char name[IF_NAMESIZE];
-    if (ifindex > 0 && ::if_indextoname(static_cast<unsigned>(ifindex), name) == nullptr) {
-      vanished.insert(ifindex);
-    }
+    if (ifindex > 0 && !has_device(ifindex)) vanished.insert(ifindex);
   }
   for (const int ifindex : vanished) release(ifindex);
 }

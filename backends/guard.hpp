@@ -58,7 +58,8 @@ class Guard {
   /// RTNL). Only the first kNewTcxMax devices of a start get theirs at once; the others, and those
   /// of later commands, are in clsact alone until catch_up().
   void attach(int ifindex);
-  /// Makes one of the links that attach() has left for later; whether there are others.
+  /// Makes one of the links that attach() has left for later; whether there are others. Throws
+  /// BackendError if it cannot be made: clsact goes on alone.
   bool catch_up();
   /// Takes them off: the device is the host's again.
   static void release(int ifindex);

@@ -6,7 +6,7 @@ import pytest
 
 from arena import SWITCHES, Arena, Ear, Neighbours, between, not_for, steal
 from frames import BROADCAST, arp_request, mac_bytes, new_mac, new_token
-from lab import HostWatch, Netns
+from lab import HostWatch, Netns, wait_until
 
 HOST4, HOST6, HOST_MAC = "10.99.0.1", "fd99::1", "02:00:00:00:99:01"
 
@@ -39,8 +39,12 @@ def device_mac(arena, device):
 
 def link_local_of(arena, device):
     """As the kernel has it (a bridge's MAC changes with its ports), or would have it."""
-    text = arena.host.run(["ip", "-6", "-o", "addr", "show", "dev", device, "scope", "link"]).stdout
-    if "inet6" in text:
+    def addresses():
+        return arena.host.run(["ip", "-6", "-o", "addr", "show", "dev", device, "scope",
+                               "link"]).stdout
+
+    wait_until(lambda: "tentative" not in addresses(), 10, what="the host has its address")
+    if "inet6" in (text := addresses()):
         return text.split("inet6 ")[1].split("/")[0]
     octets = mac_bytes(device_mac(arena, device))
     words = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]

@@ -344,6 +344,7 @@ def pins(lab):
 def test_device_vanishes_as_its_port_changes(lab):
     """A device that vanishes in the moment in which its port takes it to another segment leaves
     nothing pinned behind."""
+    wait_until(lambda: set(pins(lab).values()) == {2}, what="all have their links")
     before = pins(lab)
     with Client(lab) as client:
         assert client.ask("status")
@@ -356,7 +357,7 @@ def test_device_vanishes_as_its_port_changes(lab):
     lab.guests["vm3"].make_device()
     lab.reload()
     lab.wait_port("vm3", "up")
-    assert pins(lab) == before
+    wait_until(lambda: pins(lab) == before, what="its links, which follow")
 
 
 @pytest.mark.parametrize("way", ["stop", "kill"])
@@ -801,6 +802,29 @@ def test_device_let_go_before_its_tcx_link():
         assert left.ping(right.ip4).lost == 0
         end(second)
         assert left.ping(right.ip4, count=1).received == 0  # it was its doing
+
+
+def test_link_that_cannot_be_made():
+    """A link in tcx that follows and cannot be made is logged; the port works, and clsact alone
+    keeps it from the host."""
+    with small_lab() as lab:
+        lab.host.ip(f"addr add {HOST_IP4}/32 dev lo")
+        words = lab.port_words("vm2")
+        del lab.config["port"]["vm2"]
+        lab.start()
+        index = json.loads(lab.host.run(["ip", "-json", "link", "show", "vm2"]).stdout)[0]["ifindex"]
+        in_the_way = PIN_ROOT / str(lab.host.inode) / f"{index}_out"
+        in_the_way.mkdir()
+        try:
+            watch = HostWatch(lab)
+            lab.bh("port", "add", "vm2", *words)
+            wait_until(lambda: f"cannot pin {in_the_way}: File exists; the device is guarded by "
+                       "clsact alone" in lab.log(), what="the warning")
+            assert pins(lab)["vm2"] == 2  # ours and what is in the way of the other
+            assert lab.guests["vm1"].ping(lab.guests["vm2"].ip4).lost == 0
+            assert lab.guests["vm2"].ping(HOST_IP4, count=2).received == 0 and not watch.seen()
+        finally:
+            in_the_way.rmdir()
 
 
 def test_older_kernels():

@@ -230,15 +230,20 @@ def test_the_same_in_file_and_state(lab):
 def test_corrupt_state(lab, text):
     """A state that cannot be read is moved aside with a warning that says where it is wrong, and
     the daemon starts without; the devices that it named stay closed."""
+    def pins():
+        return {path.name for path in (PIN_ROOT / str(lab.host.inode)).iterdir()}
+
     start_with_commands(lab)
-    pins = {path.name for path in (PIN_ROOT / str(lab.host.inode)).iterdir()}
+    wait_until(lambda: len(pins()) == 2 * len(lab.bh("port", "show", json=True)),
+               what="all have their links")
+    before = pins()
     lab.kill()
     lab.state_path.write_text(text)
     lab.start()
     assert lab.port("late") is None and lab.port("vm1")["state"] == "up"
     assert log_lines(lab, "warning", f"{lab.state_path}:")
     assert (lab.directory / "state.bad").read_text() == text
-    assert {path.name for path in (PIN_ROOT / str(lab.host.inode)).iterdir()} == pins
+    assert pins() == before
     lab.config["port"]["late"] = {"device": "late", "mac": [lab.guests["late"].mac],
                                   "ip": [f"{lab.guests['late'].ip4}/16"]}
     lab.port_add("late")
