@@ -117,8 +117,8 @@ def test_service_runs(root):
     root.run("bulkhead", "port", "add", "vm1", "--device", "vm1", "--mac", "02:00:00:00:00:01",
              "--ip", "any")
     assert json.loads(root.read("bulkhead", "--json", "port", "show"))[0]["state"] == "up"
-    pins = root.read("find", "/sys/fs/bpf/bulkhead", "-name", "*_in").splitlines()
-    assert len(pins) == 1
+    pins = ("find", "/sys/fs/bpf/bulkhead", "-name", "*_in")
+    wait_until(lambda: len(root.read(*pins).splitlines()) == 1, what="its links, which follow")
     assert root.read("stat", "-c", "%a %U %G", "/run/bulkhead/control.sock") == "660 root bulkhead"
     assert not [text for level, text in root.journal() if level < 6 and "device vm1" not in text]
     root.run("bulkhead", "port", "del", "vm1")

@@ -14,7 +14,7 @@ mount -t tmpfs tmpfs /run
 mount -t sysfs sysfs /sys
 mount -t bpf bpf /sys/fs/bpf
 mkdir /run/bulkhead
-: >/run/bulkhead.toml
+echo "[bulkhead]" >/run/bulkhead.toml
 ip link set lo up
 bulkheadd --config /run/bulkhead.toml 2>/run/log &
 until bulkhead status 2>/dev/null; do sleep 0.05; done
