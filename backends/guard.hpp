@@ -95,7 +95,7 @@ class Guard {
   std::span<bulkhead_slot> slots_;
   bool has_tcx_ = false;
   static constexpr int kNewTcxMax = 64;
-  int new_tcx_left_ = kNewTcxMax;  // devices
+  int new_tcx_left_ = kNewTcxMax;  // devices of a start, which ends with the first catch_up()
   std::deque<Later> later_;
 };
 

@@ -242,7 +242,7 @@ Config load(const std::string& path) {
     }
   }
   if (stream.bad()) refuse(std::generic_category().message(errno));  // a directory, for one
-  // So is a file that is being written, and after the disk was full: no word to let go all ports.
+  // As a file is while it is written, or when the disk was full: no word to let go of all ports.
   if (text.empty()) refuse("it is empty; to have no ports, write [bulkhead]");
   return parse(text, path);
 }

@@ -24,7 +24,7 @@ class StateFile {
 
   struct Restored {
     config::Config config;
-    /// False if something of an earlier state is still aside: `set_aside()`.
+    /// False if something of an earlier state is still aside, in a file beside it with .bad.
     bool complete = true;
   };
   /// `file` and what commands had added. Where the two disagree `file` is right; what is left out
@@ -37,13 +37,12 @@ class StateFile {
   void change(const config::Config& before, const config::Config& next,
               const PutInForce& put_in_force);
 
-  /// Files that hold states of which something was left out: beside the file with .bad, .bad.2 and
-  /// so on behind its name.
-  [[nodiscard]] std::vector<std::string> set_aside() const;
-
  private:
   void lock();
   [[nodiscard]] std::string read() const;
+  /// Files that hold states of which something was left out: beside the file with .bad, .bad.2 and
+  /// so on behind its name.
+  [[nodiscard]] std::vector<std::string> set_aside() const;
   [[nodiscard]] bool keep_aside() const;
 
   std::string path_;
