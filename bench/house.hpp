@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "control/compile.hpp"
+#include "control/bridge/compile.hpp"
 #include "dataplane/decide.hpp"
 #include "dataplane/worker.hpp"
 

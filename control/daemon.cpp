@@ -11,13 +11,13 @@
 #include <map>
 #include <memory>
 
+#include "backends/device/link.hpp"
 #include "backends/error.hpp"
-#include "backends/link.hpp"
 #include "backends/privileges.hpp"
-#include "control/bridge.hpp"
-#include "control/explanation.hpp"
-#include "control/methods.hpp"
-#include "control/socket.hpp"
+#include "control/bridge/bridge.hpp"
+#include "control/observe/explanation.hpp"
+#include "control/rpc/methods.hpp"
+#include "control/rpc/socket.hpp"
 #include "control/state.hpp"
 
 namespace bulkhead::control {

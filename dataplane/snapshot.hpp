@@ -1,6 +1,6 @@
-// The whole compiled policy, immutable: what the worker decides by. control/compile.cpp makes it,
-// the mailbox carries it to the worker, which swaps it in between two rounds and sends the old one
-// back.
+// The whole compiled policy, immutable: what the worker decides by. control/bridge/compile.cpp
+// makes it, the mailbox carries it to the worker, which swaps it in between two rounds and sends
+// the old one back.
 #pragma once
 
 #include <array>

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "control/compile.hpp"
+#include "control/bridge/compile.hpp"
 #include "dataplane/decide.hpp"
 
 namespace bulkhead {

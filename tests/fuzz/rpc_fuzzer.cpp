@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "control/rpc.hpp"
+#include "control/rpc/rpc.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view line(reinterpret_cast<const char*>(data), size);

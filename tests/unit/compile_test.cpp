@@ -1,5 +1,5 @@
 // Config to Snapshot: who reaches whom, and what every option becomes.
-#include "control/compile.hpp"
+#include "control/bridge/compile.hpp"
 
 #include <gtest/gtest.h>
 

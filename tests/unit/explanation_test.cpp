@@ -1,5 +1,5 @@
 // The words for what a port allows.
-#include "control/explanation.hpp"
+#include "control/observe/explanation.hpp"
 
 #include <gtest/gtest.h>
 

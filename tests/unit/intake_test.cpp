@@ -1,9 +1,9 @@
 // A port's slot on the conduit as the control thread looks after it: losses, and the window.
-#include "control/intake.hpp"
+#include "control/bridge/intake.hpp"
 
 #include <gtest/gtest.h>
 
-#include "backends/guard.hpp"
+#include "backends/device/guard.hpp"
 
 namespace bulkhead::control {
 namespace {

@@ -1,6 +1,6 @@
 // The metrics as text: held against OpenMetrics 1.0 by a parser written from its ABNF and rules,
 // and their numbers against what went in.
-#include "control/metrics.hpp"
+#include "control/observe/metrics.hpp"
 
 #include <gtest/gtest.h>
 

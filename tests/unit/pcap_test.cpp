@@ -1,13 +1,13 @@
 // Capture files: what is written is read back, what others write is read, and a file that is cut
 // short or says something wrong is an error, never a read past its end.
-#include "control/pcap.hpp"
+#include "control/observe/pcap.hpp"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "control/hex.hpp"
+#include "control/observe/hex.hpp"
 
 namespace bulkhead::control {
 namespace {

@@ -1,5 +1,5 @@
 // Request lines as JSON-RPC 2.0: what is one, and what is answered to what is none.
-#include "control/rpc.hpp"
+#include "control/rpc/rpc.hpp"
 
 #include <gtest/gtest.h>
 

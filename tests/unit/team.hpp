@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "backends/memory.hpp"
+#include "backends/memory/memory.hpp"
 #include "config/config.hpp"
-#include "control/compile.hpp"
+#include "control/bridge/compile.hpp"
 #include "dataplane/commands.hpp"
 #include "dataplane/worker.hpp"
 #include "tests/unit/frames.hpp"

@@ -12,9 +12,9 @@
 #include <tuple>
 #include <vector>
 
-#include "backends/memory.hpp"
+#include "backends/memory/memory.hpp"
 #include "config/config.hpp"
-#include "control/compile.hpp"
+#include "control/bridge/compile.hpp"
 #include "dataplane/worker.hpp"
 #include "tests/unit/frames.hpp"
 

@@ -1,12 +1,12 @@
 // `bulkhead top`: rates from counters, and text that fits the terminal.
-#include "control/top.hpp"
+#include "control/client/top.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <chrono>
 
-#include "control/processor_time.hpp"
+#include "control/client/processor_time.hpp"
 
 namespace bulkhead::control {
 namespace {

@@ -1,0 +1,85 @@
+// The conduit: how frames of veth, tap and any other kernel ports reach a worker and leave it.
+//
+//   guest - port device -[tc: bulkhead_in, tag = port + 1]-> bhcN == bhcNx -[XDP]-> AF_XDP, here
+//   guest - port device <-------------- one AF_XDP transmit socket a port <---------------- here
+//
+// bhcN completes nothing in hardware: checksums, segments and hidden VLAN tags are finished by the
+// kernel before a frame enters it, whatever the guest offloads (docs/ARCHITECTURE.md).
+//
+// ConduitDevice is the veth pair and its program, control thread. Conduit is the backend, worker's
+// thread. Programs on the ports' devices are backends/guard's.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/slot.h"
+#include "backends/umem.hpp"
+#include "backends/xsk.hpp"
+#include "dataplane/backend.hpp"
+
+struct conduit_bpf;
+
+namespace bulkhead {
+
+class ConduitDevice {
+ public:
+  static constexpr std::uint32_t kMtu = 3506;  // the most that veth takes with native XDP
+  static constexpr std::uint32_t kPortMtuMax = kMtu - 12;  // our tag and two of the guest's
+
+  /// Makes bhcN and bhcNx for the first free N, cleaning up what a killed daemon left.
+  /// Throws BackendError.
+  ConduitDevice();
+  ~ConduitDevice();
+  ConduitDevice(const ConduitDevice&) = delete;
+  ConduitDevice& operator=(const ConduitDevice&) = delete;
+
+  /// Where the ports' programs redirect to.
+  [[nodiscard]] int ifindex() const { return ifindex_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+  /// The device to receive from.
+  [[nodiscard]] const std::string& peer_name() const { return peer_name_; }
+  /// Lets the program redirect to this socket.
+  void connect(const ReceiveSocket& socket);
+
+ private:
+  std::string name_;
+  std::string peer_name_;
+  int ifindex_ = 0;
+  int lock_ = -1;
+  conduit_bpf* program_ = nullptr;
+};
+
+class Conduit : public Backend {
+ public:
+  /// `slots`: the ports' places, by port index, shared with their tc programs.
+  Conduit(BufferPool& pool, ReceiveSocket& socket, bulkhead_slot* slots);
+
+  std::size_t receive(std::span<Frame> batch) override;
+  std::size_t send(PortIndex port, std::span<const Frame> frames) override;
+  bool settle() override;
+  void plug(PortIndex port, Attachment* attachment) override;
+  Attachment* unplug(PortIndex port) override;
+
+ private:
+  struct Port {
+    TransmitSocket* socket = nullptr;
+    std::uint64_t received = 0;
+    bool touched = false;  // received something in this batch
+    bool unsent = false;   // in unsent_
+  };
+
+  /// Takes the conduit's prefix off. Says whose frame it is; kNoPort if nobody's.
+  static PortIndex take_prefix(Buffer& buffer);
+  void publish(std::span<const Frame> batch);
+
+  BufferPool& pool_;
+  ReceiveSocket& socket_;
+  bulkhead_slot* slots_;
+  std::array<Port, kPortsMax> ports_{};
+  std::vector<PortIndex> unsent_;  // whose transmit ring the kernel has not emptied
+};
+
+}  // namespace bulkhead

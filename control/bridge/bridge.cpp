@@ -1,0 +1,697 @@
+#include "control/bridge/bridge.hpp"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+#include "backends/device/offloads.hpp"
+#include "backends/error.hpp"
+
+namespace bulkhead::control {
+namespace {
+
+constexpr std::size_t kFdbEntriesMin = 65'536;
+constexpr std::uint32_t kRetryTicksMax = 32;
+
+std::size_t learned_max(const config::Config& config) {
+  std::size_t sum = 0;
+  for (const auto& [name, segment] : config.segments) sum += segment.mac_limit;
+  return std::max(sum, kFdbEntriesMin);
+}
+
+Engine::Options engine_options(const config::Config& config) {
+  return {config.workers, config.cpus, config.poll == config::Poll::busy};
+}
+
+std::map<std::string, SegmentIndex> first_numbers(const config::Config& config) {
+  std::map<std::string, SegmentIndex> numbers;
+  for (const auto& [name, segment] : config.segments) {
+    numbers.emplace(name, static_cast<SegmentIndex>(numbers.size()));
+  }
+  return numbers;
+}
+
+config::Config without_ports(config::Config config) {
+  config.ports.clear();
+  config.statics.clear();
+  return config;
+}
+
+/// The same place on the same device: a change from one to the other needs only a new policy. What
+/// claims addresses has all queues of a NIC on one worker (shares_of()).
+bool same_place(const config::Port& a, const config::Port& b) {
+  const auto claims = [](const config::Port& port) {
+    return port.by_xdp() && port.link_local == config::LinkLocal::any;
+  };
+  return a.device == b.device && a.segment == b.segment && a.by_xdp() == b.by_xdp() &&
+         claims(a) == claims(b);
+}
+
+/// A device whose other end is a guest's, not a wire: what that end leaves to its device is not
+/// done in the frames that native XDP sees.
+bool has_far_end(const Link& link) { return link.kind == "veth" || link.kind == "tun"; }
+
+void close_if_open(int& fd) {
+  if (fd >= 0) ::close(fd);
+  fd = -1;
+}
+
+}  // namespace
+
+const char* name_of(PortState state) {
+  switch (state) {
+    case PortState::up:
+      return "up";
+    case PortState::down:
+      return "down";
+    default:
+      return "waiting";
+  }
+}
+
+Bridge::Bridge(config::Config config, Leftovers leftovers, PortListener listener)
+    : key_(random_hash_key()),
+      config_(without_ports(config)),
+      listener_(std::move(listener)),
+      segments_(first_numbers(config)),
+      index_used_(kPortsMax) {
+  engine_ = std::make_unique<Engine>(*compile(config_, {}, segments_, key_), key_,
+                                     learned_max(config), engine_options(config));
+  if (!engine_->guard().has_tcx()) {
+    spdlog::warn("no tcx with pins here: a tcx program put on a port later can pass by the guard");
+  }
+  change(std::move(config));
+  is_starting_ = false;
+  settle_leftovers(leftovers);
+}
+
+Bridge::~Bridge() {
+  for (auto& [name, attached] : attached_) let_device_go(attached, false);
+}
+
+// A killed daemon leaves its guards; those of our ports' devices were taken over, or stay closed
+// as long as the port cannot have its device. The others belong to ports that nobody configures any
+// more.
+void Bridge::settle_leftovers(Leftovers leftovers) {
+  Guard::release_vanished();
+  std::set<int> ours;
+  const std::map<std::string, Link> links = list_links();
+  for (const auto& [name, port] : config_.ports) {
+    const auto link = links.find(port.device);
+    if (link != links.end()) ours.insert(link->second.ifindex);
+  }
+  for (const int ifindex : Guard::guarded_devices()) {
+    if (ours.contains(ifindex)) continue;
+    const int lock = lock_name("device/" + std::to_string(ifindex));
+    if (lock < 0) continue;  // another daemon's
+    if (leftovers == Leftovers::release) release_device(ifindex);
+    ::close(lock);
+    if (leftovers == Leftovers::release) {
+      spdlog::info("device {}: released, no port has it any more", ifindex);
+    } else {
+      spdlog::warn("device {}: no port has it; it stays closed", ifindex);
+    }
+  }
+}
+
+std::optional<std::string> Bridge::objection(const config::Port& port, const Link& link) {
+  const std::string device = "device " + link.name;
+  if (!link.is_ethernet) return device + " is no Ethernet device; choose another";
+  if (link.name.starts_with("bhc") && link.kind == "veth" && link.mtu == ConduitDevice::kMtu) {
+    return device + " is a conduit of bulkhead itself; choose another";
+  }
+  if (link.kind == "bridge" || link.kind == "openvswitch") {
+    return device + " is a bridge itself; use its ports, or one end of a veth pair in it";
+  }
+  if (link.master != 0) {
+    return device + " belongs to a bridge or bond; take it out: ip link set " + link.name +
+           " nomaster";
+  }
+  if (port.by_xdp() && !link.kind.empty() && !has_far_end(link)) {
+    return device + " is a " + link.kind + ", no NIC; leave `attach` out, which makes it " +
+           "\"conduit\"";
+  }
+  if (link.mtu > ConduitDevice::kPortMtuMax) {
+    return device + " has an MTU of " + std::to_string(link.mtu) +
+           ", more than the 3494 that are supported; lower it: ip link set " + link.name +
+           " mtu 1500";
+  }
+  if (const auto program = Guard::foreign_program(link.ifindex)) {
+    return device + " has " + *program + " of somebody else; take it off first (bpftool net)";
+  }
+  if (port.take_over) return std::nullopt;
+  if (!host_uses_) host_uses_ = host_uses();
+  if (const auto use = host_uses_->find(link.ifindex); use != host_uses_->end()) {
+    return device + " carries the host's " + use->second +
+           ", which it would lose; say take_over = true (--take-over) if that is meant";
+  }
+  return std::nullopt;
+}
+
+// From here on nothing passes between the device and the host's stack.
+void Bridge::take_device(const config::Port& port, Attached& attached, const Link& link) {
+  if (const auto reason = objection(port, link)) {
+    throw BackendError("port " + port.name + ": " + *reason);
+  }
+  const bool was_guarded = Guard::is_guarded(link.ifindex);
+  attached.lock = lock_name("device/" + std::to_string(link.ifindex));
+  if (attached.lock < 0) {
+    throw BackendError("port " + port.name + ": device " + link.name +
+                       " belongs to another running bulkheadd; delete the port there");
+  }
+  try {
+    if (!was_guarded) forget_offloads(link.ifindex);
+    engine_->guard().attach(link.ifindex);
+    if (port.by_xdp()) {
+      attached.nic = make_nic(port, link);
+      if (has_far_end(link)) {
+        spdlog::warn(
+            "port {}: attach = \"xdp\" on {}, which is no NIC: checksums, segments and VLAN tags "
+            "that its other end leaves to its device are not seen to; for tests",
+            port.name, link.name);
+      }
+    } else {
+      put_offloads_back(link.ifindex);  // of a time when it was attached by XDP
+    }
+    if (link.up && !was_guarded) {
+      spdlog::warn("port {}: device {} was up before it was attached: exposed until now", port.name,
+                   link.name);
+    }
+    if (!has_far_end(link)) {
+      attached.promiscuous = make_promiscuous(link.ifindex);
+    }
+    attached.link = link;
+    attached.state = PortState::down;
+  } catch (...) {
+    attached.nic.reset();
+    if (!was_guarded) release_device(link.ifindex);
+    close_if_open(attached.promiscuous);
+    close_if_open(attached.lock);
+    throw;
+  }
+}
+
+std::unique_ptr<NicDevice> Bridge::make_nic(const config::Port& port, const Link& link) {
+  try {
+    return std::make_unique<NicDevice>(engine_->nics(), link);
+  } catch (const BackendError& error) {
+    throw BackendError("port " + port.name + ": " + error.what());
+  }
+}
+
+// Before anything is changed: can a device that is attached over the conduit be attached by XDP?
+void Bridge::try_xdp(const config::Port& port, const Link& link) {
+  const auto has_it_by_xdp = [&](const auto& entry) {
+    return entry.second.nic && entry.second.link.ifindex == link.ifindex;
+  };
+  if (std::ranges::any_of(attached_, has_it_by_xdp)) return;
+  if (const auto reason = objection(port, link)) {
+    throw BackendError("port " + port.name + ": " + *reason);
+  }
+  try {
+    const std::unique_ptr<NicDevice> trial = make_nic(port, link);
+  } catch (...) {
+    put_offloads_back(link.ifindex);
+    throw;
+  }
+  put_offloads_back(link.ifindex);
+}
+
+// The device is the host's again, as it was.
+void Bridge::release_device(int ifindex) {
+  try {
+    put_offloads_back(ifindex);
+  } catch (const BackendError& error) {
+    spdlog::warn("{}, as it was before", error.what());
+  }
+  Guard::release(ifindex);
+}
+
+// Whose queues a NIC's are: every worker's if there is one for each, and nobody has to have the
+// first word on claims.
+std::span<const NicDevice::Share> Bridge::shares_of(const Attached& attached,
+                                                    const config::Port& port) const {
+  const auto all = engine_->nic_shares();
+  const bool claims = port.link_local == config::LinkLocal::any;
+  const QueueCounts queues = queues_of(attached.link.name);
+  if (std::min(queues.rx, queues.tx) >= all.size() && !claims) return all;
+  return all.subspan(attached.worker, 1);
+}
+
+void Bridge::plug(const config::Port& port, Attached& attached) {
+  if (attached.nic) {
+    attached.nic->open(shares_of(attached, port));
+    for (const auto& part : attached.nic->ports()) {
+      Plug command(Engine::kNicBackend, attached.index, part.get());
+      engine_->call(part->worker, command);
+    }
+    attached.state = PortState::up;
+    return;
+  }
+  attached.socket =
+      std::make_unique<TransmitSocket>(engine_->umem(), attached.worker, attached.link.name);
+  Plug command(Engine::kConduitBackend, attached.index, attached.socket.get());
+  engine_->call(attached.worker, command);
+  attached.state = PortState::up;
+}
+
+// The worker must not send to it any more: the policy says down already, or the port is gone.
+void Bridge::unplug(Attached& attached) {
+  if (attached.nic && attached.nic->is_open()) unplug_nic(attached);
+  if (attached.socket == nullptr) return;
+  Unplug command(Engine::kConduitBackend, attached.index);
+  engine_->call(attached.worker, command);
+  attached.socket.reset();
+  bulkhead_slot& slot = engine_->guard().slots()[attached.index];
+  slot.lost = slot.passed - slot.received;  // whatever was on its way does not arrive any more
+}
+
+void Bridge::unplug_nic(Attached& attached) {
+  attached.nic->shut();
+  for (const auto& port : attached.nic->ports()) {
+    Unplug command(Engine::kNicBackend, attached.index);
+    engine_->call(port->worker, command);
+  }
+  if (attached.nic->close()) {
+    for (const auto& port : attached.nic->ports()) {
+      ReturnChunks give_back(*port);
+      engine_->call(port->worker, give_back);
+    }
+  } else {
+    spdlog::error(
+        "device {}: the kernel holds on to its AF_XDP sockets; their buffers are not "
+        "used again",
+        attached.link.name);
+  }
+  attached.nic->forget();
+}
+
+// Its frames come in from now on.
+void Bridge::admit(Attached& attached) {
+  if (attached.nic) {
+    attached.nic->admit();
+  } else {
+    engine_->guard().open(attached.link.ifindex, attached.index,
+                          engine_->conduit(attached.worker).ifindex());
+  }
+}
+
+// `release`: the device is the host's again; otherwise it stays guarded, closed.
+void Bridge::let_device_go(Attached& attached, bool release) {
+  if (attached.state == PortState::waiting) return;
+  engine_->guard().close(attached.link.ifindex, attached.index);
+  unplug(attached);
+  if (attached.nic) {
+    attached.nic_before += attached.nic->counts();
+    attached.nic.reset();
+  }
+  if (release) release_device(attached.link.ifindex);
+  close_if_open(attached.promiscuous);
+  close_if_open(attached.lock);
+  attached.state = PortState::waiting;
+}
+
+// In turn, so that a place rests before it is another port's.
+PortIndex Bridge::new_index() {
+  for (std::size_t tries = 0; tries < kPortsMax; ++tries) {
+    index_last_ = (index_last_ + 1) % kPortsMax;
+    if (index_used_[index_last_]) continue;
+    index_used_[index_last_] = true;
+    return static_cast<PortIndex>(index_last_);
+  }
+  throw BackendError("too many ports: all places are in use");
+}
+
+// Who claims an address first is for one worker to say: where a port says, or where one is already.
+std::map<std::string, std::uint8_t> Bridge::claim_workers(const config::Config& next) const {
+  std::map<std::string, std::uint8_t> workers;
+  for (const auto& [name, port] : next.ports) {
+    if (port.link_local != config::LinkLocal::any) continue;
+    const auto attached = attached_.find(name);
+    if (port.worker) {
+      workers[port.segment] = static_cast<std::uint8_t>(*port.worker);
+    } else if (attached != attached_.end() && same_place(config_.ports.at(name), port)) {
+      workers.try_emplace(port.segment, attached->second.worker);
+    }
+  }
+  return workers;
+}
+
+// By the worker's part of all ports and of all frames that come in lately.
+std::uint8_t Bridge::idlest_worker(const std::map<std::string, Attached>& fresh) const {
+  struct Load {
+    double ports = 0, frames = 0;
+  };
+  std::vector<Load> loads(engine_->worker_count());
+  Load all{1, 1};  // never nothing
+  for (const auto* ports : {&attached_, &fresh}) {
+    for (const auto& [name, attached] : *ports) {
+      for (Load* load : {&loads[attached.worker], &all}) {
+        load->ports += 1;
+        load->frames += attached.keeper.frames_per_tick();
+      }
+    }
+  }
+  const auto idlest = std::ranges::min_element(loads, {}, [&](const Load& load) {
+    return load.ports / all.ports + load.frames / all.frames;
+  });
+  return static_cast<std::uint8_t>(idlest - loads.begin());
+}
+
+void Bridge::number_segments(const config::Config& config) {
+  std::erase_if(segments_,
+                [&](const auto& entry) { return !config.segments.contains(entry.first); });
+  for (const auto& [name, segment] : config.segments) {
+    if (segments_.contains(name)) continue;
+    SegmentIndex number = 0;
+    while (std::ranges::any_of(segments_, [&](const auto& e) { return e.second == number; })) {
+      ++number;
+    }
+    segments_.emplace(name, number);
+  }
+}
+
+// Puts the policy of `config`, for the ports as they are now, in force.
+void Bridge::install(const config::Config& config) {
+  std::map<std::string, Site> sites;
+  for (const auto& [name, port] : config.ports) {
+    const Attached& attached = attached_.at(name);
+    const std::uint8_t backend = port.by_xdp() ? Engine::kNicBackend : Engine::kConduitBackend;
+    const bool spread = attached.nic && attached.nic->ports().size() > 1;
+    sites[name] = {attached.index,
+                   backend,
+                   attached.state == PortState::up,
+                   std::min(attached.link.mtu, ConduitDevice::kPortMtuMax),
+                   attached.worker,
+                   spread};
+  }
+  engine_->swap(*compile(config, sites, segments_, key_));
+}
+
+void Bridge::change(config::Config next) {
+  host_uses_.reset();
+  // 1. What stays, what goes, what comes.
+  std::set<std::string> gone, come;
+  std::map<std::string, std::uint8_t> claim_worker = claim_workers(next);
+  const auto worker_wanted = [&](const config::Port& port) -> std::optional<std::uint8_t> {
+    if (port.worker) return static_cast<std::uint8_t>(*port.worker);
+    if (port.link_local != config::LinkLocal::any) return std::nullopt;
+    const auto place = claim_worker.find(port.segment);
+    if (place == claim_worker.end()) return std::nullopt;
+    return place->second;
+  };
+  for (const auto& [name, port] : config_.ports) {
+    const auto after = next.ports.find(name);
+    const bool stays = after != next.ports.end() && same_place(port, after->second) &&
+                       worker_wanted(after->second).value_or(attached_.at(name).worker) ==
+                           attached_.at(name).worker;
+    if (!stays) gone.insert(name);
+  }
+  for (const auto& [name, port] : next.ports) {
+    if (!config_.ports.contains(name) || gone.contains(name)) come.insert(name);
+  }
+  // 2. Everything that may fail, on the side.
+  std::map<std::string, Attached> fresh;
+  const auto undo = [&] {
+    for (auto& [name, attached] : fresh) {
+      let_device_go(attached, true);
+      index_used_[attached.index] = false;
+    }
+  };
+  std::set<std::string> moved_devices;
+  for (const std::string& name : gone) moved_devices.insert(config_.ports.at(name).device);
+  const std::map<std::string, Link> links = list_links();
+  try {
+    for (const std::string& name : come) {
+      const config::Port& port = next.ports.at(name);
+      const std::uint8_t worker = worker_wanted(port).value_or(idlest_worker(fresh));
+      Attached& attached = fresh[name];
+      attached.index = new_index();
+      attached.worker = worker;
+      if (port.link_local == config::LinkLocal::any) {
+        claim_worker.try_emplace(port.segment, attached.worker);
+      }
+      engine_->guard().slots()[attached.index] = {};
+      const auto link = links.find(port.device);
+      if (link == links.end()) continue;
+      if (moved_devices.contains(port.device)) {
+        if (port.by_xdp()) try_xdp(port, link->second);
+        continue;
+      }
+      if (is_starting_ && port.by_command()) continue;  // refresh() tries, and may fail
+      take_device(port, attached, link->second);
+    }
+    engine_->fit_fdb(std::max(learned_max(config_), learned_max(next)));
+  } catch (...) {
+    undo();
+    throw;
+  }
+  // 3. Commit. First the ports that go: out of the policy, then off their devices.
+  if (!gone.empty()) {
+    config::Config remaining = config_;
+    for (const std::string& name : gone) remaining.ports.erase(name);
+    std::erase_if(remaining.statics,
+                  [&](const config::Static& entry) { return gone.contains(entry.port); });
+    install(remaining);
+  }
+  std::set<int> kept;
+  for (const std::string& name : gone) {
+    const bool again = std::ranges::any_of(come, [&](const std::string& other) {
+      return next.ports.at(other).device == config_.ports.at(name).device;
+    });
+    if (again && attached_.at(name).state != PortState::waiting) {
+      kept.insert(attached_.at(name).link.ifindex);
+    }
+    remove(name, attached_.at(name), !again);
+    attached_.erase(name);
+  }
+  number_segments(next);
+  for (auto& [name, attached] : fresh) attached_.emplace(name, std::move(attached));
+  config_ = std::move(next);
+  install(config_);
+  for (const std::string& name : come) {
+    const PortState state = attached_.at(name).state;
+    spdlog::info("port {}: added, segment {}, device {}", name, config_.ports.at(name).segment,
+                 config_.ports.at(name).device);
+    if (state == PortState::waiting && !links.contains(config_.ports.at(name).device)) {
+      spdlog::warn("port {}: waiting for device {}", name, config_.ports.at(name).device);
+    }
+    if (!config_.ports.at(name).enforce) {
+      spdlog::warn("port {}: shadow mode, the port is NOT protected", name);
+    }
+  }
+  refresh(links);
+  engine_->fit_fdb(learned_max(config_));
+  // A device that vanished just now, between its ports: nobody else remembers its guard.
+  if (kept.empty()) return;
+  for (const auto& [name, link] : list_links()) kept.erase(link.ifindex);
+  for (const int ifindex : kept) release_device(ifindex);
+}
+
+void Bridge::remove(const std::string& name, Attached& attached, bool release) {
+  let_device_go(attached, release);
+  // Nothing of the port may be left when its place is used for another.
+  engine_->drain();
+  FlushFdb flush;
+  flush.port = attached.index;
+  flush.reset = true;
+  engine_->flush(flush);
+  index_used_[attached.index] = false;
+  spdlog::info("port {}: deleted{}", name, release ? ", its device is the host's again" : "");
+}
+
+void Bridge::set_state(const std::string& name, Attached& attached, PortState state) {
+  attached.state = state;
+  listener_(name, state);
+  const std::string& device = config_.ports.at(name).device;
+  switch (state) {
+    case PortState::up:
+      spdlog::info("port {}: up", name);
+      break;
+    case PortState::down:
+      if (attached.link.up) break;  // on its way up
+      spdlog::warn("port {}: device {} is down; set it up: ip link set {} up", name, device,
+                   device);
+      break;
+    case PortState::waiting:
+      spdlog::warn("port {}: device {} has gone; waiting for it", name, device);
+      break;
+  }
+}
+
+void Bridge::refresh() { refresh(list_links()); }
+
+// However many ports change, a policy is put in force twice at most: without those that go before
+// they are unplugged, and with those that come before they are let in.
+void Bridge::refresh(const std::map<std::string, Link>& links) {
+  host_uses_.reset();
+  const auto link_of = [&](const std::string& name) -> const Link* {
+    const auto link = links.find(config_.ports.at(name).device);
+    return link == links.end() ? nullptr : &link->second;
+  };
+  std::map<std::string, PortState> going;
+  for (auto& [name, attached] : attached_) {
+    const Link* link = link_of(name);
+    const bool vanished = attached.state != PortState::waiting &&
+                          (link == nullptr || link->ifindex != attached.link.ifindex);
+    if (!vanished && (attached.state != PortState::up || link->up)) continue;
+    going[name] = vanished ? PortState::waiting : PortState::down;
+    attached.state = PortState::down;
+  }
+  if (!going.empty()) install(config_);  // nothing is sent there any more
+  // Not by structured bindings: clang 14 does not let a lambda have one.
+  for (const auto& entry : going) {
+    const std::string& name = entry.first;
+    const PortState next = entry.second;
+    Attached& attached = attached_.at(name);
+    attempt(name, attached, [&] {
+      if (next == PortState::waiting) {
+        let_device_go(attached, true);
+      } else {
+        unplug(attached);
+        attached.link.up = false;
+      }
+      set_state(name, attached, next);
+    });
+  }
+  bool mtu_changed = false;
+  std::vector<std::string> coming;
+  for (auto& entry : attached_) {
+    const std::string& name = entry.first;
+    Attached& attached = entry.second;
+    const Link* link = link_of(name);
+    if (link == nullptr) {
+      attached.why_waiting.clear();
+      continue;
+    }
+    attempt(name, attached, [&] {
+      mtu_changed |= follow(name, attached, *link);
+      if (attached.state != PortState::down || !link->up) return;
+      plug(config_.ports.at(name), attached);
+      coming.push_back(name);
+    });
+  }
+  if (mtu_changed || !coming.empty()) install(config_);
+  for (const std::string& name : coming) {
+    Attached& attached = attached_.at(name);
+    attempt(name, attached, [&] {
+      admit(attached);
+      attached.why_waiting.clear();
+      set_state(name, attached, PortState::up);
+    });
+  }
+}
+
+// Takes a device that has come, and notes what it is like now. Says whether its MTU is another one.
+bool Bridge::follow(const std::string& name, Attached& attached, const Link& link) {
+  if (attached.state == PortState::waiting) {
+    take_device(config_.ports.at(name), attached, link);
+    attached.why_waiting.clear();
+    set_state(name, attached, PortState::down);
+  }
+  attached.link.up = link.up;
+  const bool mtu_changed = std::exchange(attached.link.mtu, link.mtu) != link.mtu;
+  if (mtu_changed && link.mtu > ConduitDevice::kPortMtuMax) {
+    spdlog::warn("port {}: device {} has an MTU of {} now, of which 3494 are used", name, link.name,
+                 link.mtu);
+  }
+  return mtu_changed;
+}
+
+// What fails is the port's own trouble: it says why, and is tried again. Among the reasons is a
+// socket of ours that the kernel has not let go of yet.
+template <class Step>
+void Bridge::attempt(const std::string& name, Attached& attached, Step&& step) {
+  try {
+    step();
+  } catch (const BackendError& error) {
+    if (retry_ticks_ == 0) retry_ticks_ = retry_ticks_next_;
+    const std::string prefix = "port " + name + ": ";
+    const std::string why = error.what();
+    const std::string text = why.starts_with(prefix) ? why : prefix + why;
+    if (std::exchange(attached.why_waiting, text) != text) spdlog::warn("{}", text);
+  }
+}
+
+void Bridge::tick() {
+  if (retry_ticks_ > 0 && --retry_ticks_ == 0) {
+    retry_ticks_next_ = std::min(2 * retry_ticks_next_, kRetryTicksMax);
+    refresh();
+    if (retry_ticks_ == 0) retry_ticks_next_ = 1;
+  }
+  // Several have rings between them, too, of which a lone sender's frames would take half.
+  const bool is_only_worker = engine_->worker_count() == 1;
+  std::size_t senders = 0;  // lately
+  for (auto& [name, attached] : attached_) {
+    if (attached.state == PortState::waiting) continue;
+    if (attached.nic) {
+      follow_queues(name, attached);
+      continue;
+    }
+    attached.keeper.look(engine_->guard().slots()[attached.index]);
+    senders += attached.keeper.is_sending() ? 1 : 0;
+  }
+  for (auto& [name, attached] : attached_) {
+    if (attached.state == PortState::waiting || attached.nic) continue;
+    const bool is_alone = is_only_worker && attached.keeper.is_sending() && senders == 1;
+    attached.keeper.set_window(engine_->guard().slots()[attached.index], is_alone);
+  }
+}
+
+// Frames of a queue that the device has got since have no socket to go to; and a veth does not run
+// the program on it (veth_set_channels() of 6.18), so that they end at the guard. The device is
+// taken anew.
+void Bridge::follow_queues(const std::string& name, Attached& attached) {
+  constexpr std::uint32_t kEveryTicks = 10;
+  if (attached.state != PortState::up || ++attached.nic_ticks < kEveryTicks) return;
+  attached.nic_ticks = 0;
+  try {
+    if (!attached.nic->has_changed()) return;
+    spdlog::info("port {}: device {} has another number of queues now", name, attached.link.name);
+    attached.state = PortState::down;
+    install(config_);
+    let_device_go(attached, false);
+    refresh();
+  } catch (const BackendError&) {
+    // The device has gone; refresh() will hear of it.
+  }
+}
+
+PortStatus Bridge::status_of(const std::string& port) const {
+  const Attached& attached = attached_.at(port);
+  return {&config_.ports.at(port), attached.state,  attached.why_waiting, attached.link.mtu,
+          attached.index,          attached.worker, attached.nic.get()};
+}
+
+Intake Bridge::intake_of(const std::string& port, std::uint64_t received) const {
+  if (config_.ports.at(port).by_xdp()) return nic_intake(attached_.at(port), received);
+  return conduit_intake(engine_->guard().slots()[attached_.at(port).index], received);
+}
+
+Intake Bridge::nic_intake(const Attached& attached, std::uint64_t received) const {
+  NicDevice::Counts counts = attached.nic_before;
+  if (attached.nic) counts += attached.nic->counts();
+  Intake intake;
+  intake.overrun = counts.lost;
+  intake.handed = std::max(counts.handed, received + counts.lost);
+  intake.in_flight = intake.handed - received - counts.lost;
+  return intake;
+}
+
+std::optional<std::string> Bridge::name_of(PortIndex index) const {
+  for (const auto& [name, attached] : attached_) {
+    if (attached.index == index) return name;
+  }
+  return std::nullopt;
+}
+
+std::string Bridge::segment_name(SegmentIndex index) const {
+  for (const auto& [name, number] : segments_) {
+    if (number == index) return name;
+  }
+  return {};
+}
+
+}  // namespace bulkhead::control

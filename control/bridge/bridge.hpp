@@ -1,0 +1,139 @@
+// The bridge: the running configuration and the ports' devices, and the one road by which either
+// changes. Control thread only.
+//
+// A change is all or nothing: change() checks the new configuration, looks at the devices that it
+// adds, and only then touches anything; if something still fails on the way, what was added is
+// taken off again and the configuration before stays in force. Ports that a change does not
+// concern lose no frame: their devices, sockets and places stay, and the policy is swapped between
+// two batches.
+//
+// A port's device may come and go: refresh() attaches what came and detaches what went.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/device/link.hpp"
+#include "config/config.hpp"
+#include "control/bridge/compile.hpp"
+#include "control/bridge/engine.hpp"
+#include "control/bridge/intake.hpp"
+
+namespace bulkhead::control {
+
+enum class PortState { waiting, down, up };
+[[nodiscard]] const char* name_of(PortState state);
+
+/// A port as it runs.
+struct PortStatus {
+  const config::Port* config = nullptr;
+  PortState state = PortState::waiting;
+  std::string why_waiting;  // one line, if the device is there and cannot be had
+  std::uint32_t mtu = 0;
+  PortIndex index = kNoPort;
+  std::uint8_t worker = 0;
+  const NicDevice* nic = nullptr;  // if it is attached by XDP and not waiting
+};
+
+class Bridge {
+ public:
+  using PortListener = std::function<void(const std::string& port, PortState state)>;
+
+  /// What becomes of guarded devices that no port has: the host's again, or closed as they are.
+  enum class Leftovers { release, keep };
+
+  /// Starts with `config`, which is checked. Throws BackendError or ConfigError, but not for a port
+  /// that was added by command: that one waits.
+  Bridge(config::Config config, Leftovers leftovers, PortListener listener);
+  /// Stops forwarding. The devices stay guarded: nothing passes them until a bulkhead is back.
+  ~Bridge();
+  Bridge(const Bridge&) = delete;
+  Bridge& operator=(const Bridge&) = delete;
+
+  /// Makes `next` the running configuration, or throws and changes nothing.
+  void change(config::Config next);
+  [[nodiscard]] const config::Config& config() const { return config_; }
+
+  /// Looks at all devices again.
+  void refresh();
+  /// To be called ten times a second: settles what the conduit lost, and tries ports again whose
+  /// device could not be had.
+  void tick();
+
+  [[nodiscard]] PortStatus status_of(const std::string& port) const;
+  /// `received`: what the worker has counted for the port.
+  [[nodiscard]] Intake intake_of(const std::string& port, std::uint64_t received) const;
+  /// The port's name; nothing if there is none with this index (any more).
+  [[nodiscard]] std::optional<std::string> name_of(PortIndex index) const;
+  [[nodiscard]] std::string segment_name(SegmentIndex index) const;
+  [[nodiscard]] SegmentIndex segment_index(const std::string& name) const {
+    return segments_.at(name);
+  }
+
+  [[nodiscard]] Engine& engine() { return *engine_; }
+
+ private:
+  struct Attached {
+    PortIndex index = kNoPort;
+    std::uint8_t worker = 0;
+    PortState state = PortState::waiting;
+    std::string why_waiting;
+    Link link;      // unless waiting
+    int lock = -1;  // of the device, unless waiting
+    int promiscuous = -1;
+    std::unique_ptr<TransmitSocket> socket;  // if up, over the conduit
+    std::unique_ptr<NicDevice> nic;          // unless waiting, by XDP
+    std::uint32_t nic_ticks = 0;             // since its queues were counted
+    NicDevice::Counts nic_before;            // of devices that it has had
+    SlotKeeper keeper;                       // of one on the conduit
+  };
+
+  /// Why the device cannot be this port's; nothing if it can.
+  [[nodiscard]] std::optional<std::string> objection(const config::Port& port, const Link& link);
+  [[nodiscard]] std::unique_ptr<NicDevice> make_nic(const config::Port& port, const Link& link);
+  void try_xdp(const config::Port& port, const Link& link);
+  void release_device(int ifindex);
+  void take_device(const config::Port& port, Attached& attached, const Link& link);
+  void let_device_go(Attached& attached, bool release);
+  [[nodiscard]] std::span<const NicDevice::Share> shares_of(const Attached& attached,
+                                                            const config::Port& port) const;
+  void plug(const config::Port& port, Attached& attached);
+  void unplug(Attached& attached);
+  void unplug_nic(Attached& attached);
+  void admit(Attached& attached);
+  void follow_queues(const std::string& name, Attached& attached);
+  [[nodiscard]] Intake nic_intake(const Attached& attached, std::uint64_t received) const;
+  void remove(const std::string& name, Attached& attached, bool release);
+  void refresh(const std::map<std::string, Link>& links);
+  bool follow(const std::string& name, Attached& attached, const Link& link);
+  template <class Step>
+  void attempt(const std::string& name, Attached& attached, Step&& step);
+  void set_state(const std::string& name, Attached& attached, PortState state);
+  void install(const config::Config& config);
+  [[nodiscard]] PortIndex new_index();
+  /// The workers of ports that claim link-local addresses, by segment.
+  [[nodiscard]] std::map<std::string, std::uint8_t> claim_workers(const config::Config& next) const;
+  [[nodiscard]] std::uint8_t idlest_worker(const std::map<std::string, Attached>& fresh) const;
+  void number_segments(const config::Config& config);
+  void settle_leftovers(Leftovers leftovers);
+
+  HashKey key_;
+  config::Config config_;
+  PortListener listener_;
+  std::unique_ptr<Engine> engine_;
+  std::map<std::string, Attached> attached_;  // by port, one for each of config_
+  std::map<std::string, SegmentIndex> segments_;
+  std::vector<bool> index_used_;
+  std::size_t index_last_ = kPortsMax - 1;               // that was taken
+  std::optional<std::map<int, std::string>> host_uses_;  // of this change or look, once asked
+  bool is_starting_ = true;
+  std::uint32_t retry_ticks_ = 0;       // until then; 0: nothing to try
+  std::uint32_t retry_ticks_next_ = 1;  // doubles up to kRetryTicksMax
+};
+
+}  // namespace bulkhead::control

@@ -1,0 +1,198 @@
+#include "control/bridge/engine.hpp"
+
+#include <malloc.h>
+#include <poll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "backends/error.hpp"
+#include "control/bridge/compile.hpp"
+
+namespace bulkhead::control {
+
+HashKey random_hash_key() {
+  HashKey key;
+  if (::getrandom(&key, sizeof key, 0) != sizeof key) {
+    throw BackendError::from_errno("cannot draw random numbers");
+  }
+  return key;
+}
+
+namespace {
+
+template <class T>
+std::vector<std::unique_ptr<T>> make_many(std::size_t count) {
+  std::vector<std::unique_ptr<T>> things(count);
+  for (auto& thing : things) thing = std::make_unique<T>();
+  return things;
+}
+
+}  // namespace
+
+Engine::Engine(const Snapshot& first, HashKey key, std::size_t fdb_entries, const Options& options)
+    : key_(key),
+      umem_(options.workers),
+      events_fd_(make_eventfd()),
+      bells_(make_many<Bell>(options.workers)),
+      passages_(make_many<Passage>(std::size_t{options.workers} * options.workers)),
+      workers_(make_many<Running>(options.workers)),
+      guard_(workers_.front()->device.ifindex()) {
+  for (std::uint8_t i = 0; i < options.workers; ++i) {
+    Running& running = *workers_[i];
+    running.socket = std::make_unique<ReceiveSocket>(umem_, i, running.device.peer_name());
+    running.device.connect(*running.socket);
+    running.conduit =
+        std::make_unique<Conduit>(umem_.pool(i), *running.socket, guard_.slots().data());
+    running.snapshot = snapshot_for(first, i);
+    running.fdb = std::make_unique<Fdb>(fdb_entries, key, i);
+    running.worker = std::make_unique<Worker>(
+        umem_.pool(i), std::vector<Backend*>{running.conduit.get(), &running.nic}, running.mailbox,
+        running.snapshot.get(), running.fdb.get(), crossings_of(i));
+    nic_shares_.push_back({&umem_, i, running.nic_poll.fd()});
+  }
+  for (std::uint8_t i = 0; i < options.workers; ++i) {
+    Running& running = *workers_[i];
+    PollLoop::Options loop;
+    loop.busy = options.busy;
+    if (i < options.cpus.size()) loop.cpu = options.cpus[i];
+    loop.number = i;
+    loop.bells = bells_;
+    loop.events_fd = events_fd_;
+    running.loop =
+        std::make_unique<PollLoop>(*running.worker, running.mailbox,
+                                   std::vector{running.socket->fd(), running.nic_poll.fd()}, loop);
+  }
+}
+
+Engine::~Engine() {
+  for (const auto& running : workers_) running->loop.reset();
+  ::close(events_fd_);
+}
+
+std::unique_ptr<Snapshot> Engine::snapshot_for(const Snapshot& policy, std::uint8_t worker) const {
+  auto snapshot = part_of(policy, worker, worker_count());
+  snapshot->generation = generation_;
+  return snapshot;
+}
+
+std::unique_ptr<Crossings> Engine::crossings_of(std::uint8_t worker) {
+  const std::size_t count = workers_.size();
+  if (count == 1) return nullptr;
+  std::vector<Crossings::Peer> peers(count);
+  for (std::size_t other = 0; other < count; ++other) {
+    peers[other] = {passages_[worker * count + other].get(),
+                    passages_[other * count + worker].get(), Umem::kChunks};
+  }
+  return std::make_unique<Crossings>(worker, peers);
+}
+
+void Engine::call(std::uint8_t worker, Command& command) {
+  constexpr int kTries = 500;
+  constexpr int kTryMilliseconds = 10;
+  Running& running = *workers_[worker];
+  awaited_ = &command;
+  running.mailbox.commands.push(&command);
+  running.loop->wake();
+  for (int i = 0; i < kTries && awaited_ != nullptr; ++i) {
+    pollfd fd{events_fd_, POLLIN, 0};
+    ::poll(&fd, 1, kTryMilliseconds);
+    collect();
+  }
+  if (awaited_ == nullptr) return;
+  // The worker still has a pointer to it: nothing can go on safely.
+  throw std::logic_error("worker " + std::to_string(worker) + " does not answer");
+}
+
+void Engine::collect() {
+  clear_eventfd(events_fd_);
+  Event event;
+  for (const auto& running : workers_) {
+    while (running->mailbox.events.pop(event)) {
+      if (event.kind == Event::Kind::done) {
+        if (event.command == awaited_) awaited_ = nullptr;
+      } else {
+        events_.push_back(event);
+      }
+    }
+  }
+}
+
+std::deque<Event> Engine::take_events() {
+  collect();
+  return std::exchange(events_, {});
+}
+
+std::uint64_t Engine::events_lost() const {
+  std::uint64_t lost = 0;
+  for (const auto& running : workers_) lost += running->mailbox.events_lost;
+  return lost;
+}
+
+void Engine::swap(const Snapshot& next) {
+  ++generation_;
+  for (std::uint8_t i = 0; i < worker_count(); ++i) {
+    auto snapshot = snapshot_for(next, i);
+    SwapSnapshot command(snapshot.get());
+    call(i, command);
+    workers_[i]->snapshot = std::move(snapshot);  // frees the old one, which is back
+  }
+}
+
+void Engine::fit_fdb(std::size_t entries) {
+  for (std::uint8_t i = 0; i < worker_count(); ++i) {
+    Running& running = *workers_[i];
+    const std::size_t room = running.fdb->room();
+    if (entries <= room && entries > room / 2) continue;
+    auto next = std::make_unique<Fdb>(entries, key_, i);
+    ReplaceFdb command(next.get());
+    call(i, command);
+    if (command.fdb == running.fdb.get()) running.fdb = std::move(next);
+    ::malloc_trim(0);  // it would keep the old one's pages
+  }
+}
+
+void Engine::drain() {
+  call_all([](std::uint8_t) { return std::make_unique<Drain>(); });
+}
+
+std::uint32_t Engine::flush(const FlushFdb& what) {
+  std::uint32_t forgotten = 0;
+  call_all(
+      [&](std::uint8_t) {
+        auto command = std::make_unique<FlushFdb>();
+        command->port = what.port;
+        command->any_mac = what.any_mac;
+        command->mac = what.mac;
+        command->segment = what.segment;
+        command->reset = what.reset;
+        return command;
+      },
+      [&](const FlushFdb& command) { forgotten += command.forgotten; });
+  drain();
+  return forgotten;
+}
+
+Engine::Totals Engine::totals() {
+  Totals totals;
+  call_all([](std::uint8_t) { return std::make_unique<CopyCounters>(); },
+           [&](const CopyCounters& copy) {
+             for (std::size_t i = 0; i < kPortsMax; ++i) totals.ports[i] += copy.counters[i];
+             totals.learned += copy.fdb_size;
+             totals.buffers_free += copy.buffers_free;
+           });
+  return totals;
+}
+
+std::vector<CopyFdb::Row> Engine::learned() {
+  constexpr std::size_t kMargin = 1024;  // learned in between
+  const std::size_t rows_max = totals().learned + kMargin;
+  std::vector<CopyFdb::Row> rows;
+  call_all(
+      [&](std::uint8_t) { return std::make_unique<CopyFdb>(rows_max); },
+      [&](const CopyFdb& copy) { rows.insert(rows.end(), copy.rows.begin(), copy.rows.end()); });
+  return rows;
+}
+
+}  // namespace bulkhead::control

@@ -1,0 +1,132 @@
+// The engine: the workers with a conduit, the NICs' queues, a MAC table, buffers and a thread each,
+// the rings between them, and the road to them. What the bridge drives.
+//
+// Control thread only. call() is how everything reaches a worker: it waits until the worker has
+// carried the command out; what workers say meanwhile waits in take_events().
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backends/conduit/conduit.hpp"
+#include "backends/device/guard.hpp"
+#include "backends/nic/nic.hpp"
+#include "backends/poll_loop.hpp"
+#include "backends/umem.hpp"
+#include "dataplane/commands.hpp"
+#include "dataplane/crossing.hpp"
+
+namespace bulkhead::control {
+
+class Engine {
+ public:
+  static constexpr std::uint8_t kConduitBackend = 0;
+  static constexpr std::uint8_t kNicBackend = 1;
+
+  struct Options {
+    std::uint32_t workers = 1;
+    std::vector<std::uint32_t> cpus;  // by worker; none for those beyond
+    bool busy = false;
+  };
+  /// What all workers have counted.
+  struct Totals {
+    std::vector<PortCounters> ports = std::vector<PortCounters>(kPortsMax);  // by index
+    std::uint64_t learned = 0;
+    std::uint64_t buffers_free = 0;
+  };
+
+  /// Makes the conduits and starts the workers. Throws BackendError.
+  Engine(const Snapshot& first, HashKey key, std::size_t fdb_entries, const Options& options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  [[nodiscard]] std::uint8_t worker_count() const {
+    return static_cast<std::uint8_t>(workers_.size());
+  }
+  /// Waits for the worker to do it. Throws std::logic_error if it does not within seconds.
+  void call(std::uint8_t worker, Command& command);
+  /// A command for every worker, one after the other: `make(worker)` makes it and `done(command)`
+  /// hears of the result.
+  template <class Make, class Done>
+  void call_all(Make&& make, Done&& done) {
+    for (std::uint8_t worker = 0; worker < worker_count(); ++worker) {
+      auto command = make(worker);
+      call(worker, *command);
+      done(*command);
+    }
+  }
+  template <class Make>
+  void call_all(Make&& make) {
+    call_all(make, [](const auto&) {});
+  }
+
+  /// Puts a policy in force and frees the one before.
+  void swap(const Snapshot& next);
+  /// Makes room for so many learned addresses, and gives back what is twice as much or more; what
+  /// is learned stays.
+  void fit_fdb(std::size_t entries);
+  /// Waits until nothing is on its way between workers that was when it began.
+  void drain();
+  /// Forgets learned addresses as FlushFdb says; nothing of them is known to any worker then.
+  std::uint32_t flush(const FlushFdb& what);
+
+  [[nodiscard]] Totals totals();
+  [[nodiscard]] std::vector<CopyFdb::Row> learned();
+
+  /// Everything the workers have said since the last call, each in order.
+  [[nodiscard]] std::deque<Event> take_events();
+  /// Readable when there may be some.
+  [[nodiscard]] int event_fd() const { return events_fd_; }
+  [[nodiscard]] std::uint64_t events_lost() const;
+
+  [[nodiscard]] Umem& umem() { return umem_; }
+  [[nodiscard]] Guard& guard() { return guard_; }
+  [[nodiscard]] const ConduitDevice& conduit(std::uint8_t worker) const {
+    return workers_[worker]->device;
+  }
+  [[nodiscard]] NicProgram& nics() { return nic_program_; }
+  /// What each worker serves NICs with.
+  [[nodiscard]] std::span<const NicDevice::Share> nic_shares() const { return nic_shares_; }
+
+ private:
+  /// One worker and all that is its own.
+  struct Running {
+    ConduitDevice device;
+    std::unique_ptr<ReceiveSocket> socket;
+    std::unique_ptr<Conduit> conduit;
+    Nic nic;
+    Epoll nic_poll;  // of its queues
+    Mailbox mailbox;
+    std::unique_ptr<const Snapshot> snapshot;  // what it decides by
+    std::unique_ptr<Fdb> fdb;
+    std::unique_ptr<Worker> worker;
+    std::unique_ptr<PollLoop> loop;
+  };
+
+  [[nodiscard]] std::unique_ptr<Snapshot> snapshot_for(const Snapshot& policy,
+                                                       std::uint8_t worker) const;
+  [[nodiscard]] std::unique_ptr<Crossings> crossings_of(std::uint8_t worker);
+  void collect();
+
+  HashKey key_;
+  std::uint32_t generation_ = 1;  // of the policy in force
+  Umem umem_;
+  int events_fd_;
+  std::vector<std::unique_ptr<Bell>> bells_;        // by worker
+  std::vector<std::unique_ptr<Passage>> passages_;  // from worker a to b: a * workers + b
+  std::vector<std::unique_ptr<Running>> workers_;
+  Guard guard_;
+  NicProgram nic_program_;
+  std::vector<NicDevice::Share> nic_shares_;  // by worker
+  std::deque<Event> events_;
+  Command* awaited_ = nullptr;
+};
+
+/// Numbers for the hash, that no guest can know.
+[[nodiscard]] HashKey random_hash_key();
+
+}  // namespace bulkhead::control

@@ -1,0 +1,138 @@
+#include "control/rpc/rpc.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "backends/error.hpp"
+
+namespace bulkhead::control {
+namespace {
+
+constexpr std::array<std::string_view, 3> kEventKinds{"fdb", "port", "drop"};
+constexpr std::array<std::string_view, 2> kSubscribing{"monitor", "capture"};
+
+/// Text that came from outside may be no UTF-8, which JSON cannot carry.
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json error_json(RpcError code, const std::string& message, const Json& id) {
+  return {{"jsonrpc", "2.0"},
+          {"error", {{"code", static_cast<int>(code)}, {"message", message}}},
+          {"id", id}};
+}
+
+std::vector<std::string> event_kinds(const Json& parameters) {
+  if (!parameters.is_object()) throw UsageError("monitor: parameters must be an object");
+  const Json kinds = parameters.value("kinds", Json::array());
+  std::vector<std::string> chosen;
+  if (!kinds.is_array()) throw UsageError("monitor: kinds must be a list");
+  for (const Json& kind : kinds) {
+    const std::string name = kind.is_string() ? kind.get<std::string>() : kind.dump();
+    if (std::ranges::find(kEventKinds, name) == kEventKinds.end()) {
+      throw UsageError("monitor: there are no events \"" + name + "\"; choose of fdb, port, drop");
+    }
+    chosen.push_back(name);
+  }
+  if (chosen.empty()) chosen.assign(kEventKinds.begin(), kEventKinds.end());
+  return chosen;
+}
+
+struct Failure {
+  RpcError code;
+  std::string message;
+};
+
+Json carry_out(Methods& methods, const RpcRequest& request, bool may_change, RpcAnswer& answer) {
+  const std::string& method = request.method;
+  const bool subscribes = std::ranges::find(kSubscribing, method) != kSubscribing.end();
+  if (!subscribes && !methods.knows(method)) {
+    throw Failure{RpcError::method_not_found, "there is no command \"" + method + "\""};
+  }
+  if (Methods::changes(method) && !may_change) {
+    throw Failure{RpcError::not_permitted,
+                  method + ": not permitted; root and the daemon's own user may change things"};
+  }
+  try {
+    if (method == "capture") {
+      answer.capture = methods.capture(request.parameters);
+      return Json::object();
+    }
+    if (method == "monitor") {
+      answer.kinds = event_kinds(request.parameters);
+      answer.subscribe = true;
+      return Json{{"kinds", answer.kinds}};
+    }
+    return methods.call(method, request.parameters);
+  } catch (const UsageError& error) {
+    throw Failure{RpcError::invalid_params, error.what()};
+  } catch (const config::ConfigError& error) {
+    throw Failure{RpcError::invalid_params, error.what()};
+  } catch (const Json::exception& error) {
+    throw Failure{RpcError::invalid_params, method + ": " + error.what()};
+  } catch (const FailureError& error) {
+    throw Failure{RpcError::failed, error.what()};
+  } catch (const BackendError& error) {
+    throw Failure{RpcError::failed, error.what()};
+  }
+}
+
+}  // namespace
+
+std::string rpc_error_line(RpcError code, const std::string& message) {
+  return dump(error_json(code, message, nullptr));
+}
+
+std::string rpc_event_line(const Json& event) {
+  return dump({{"jsonrpc", "2.0"}, {"method", "event"}, {"params", event}});
+}
+
+RpcRequest parse_request(std::string_view line) {
+  RpcRequest request;
+  // nlohmann recurses on nested values; nothing that is asked for nests deeper than a list.
+  constexpr int kDepthMax = 16;
+  bool too_deep = false;
+  const auto depth_guard = [&](int depth, Json::parse_event_t, Json&) {
+    too_deep |= depth > kDepthMax;
+    return depth <= kDepthMax;
+  };
+  const Json json = Json::parse(line, depth_guard, false);
+  if (json.is_discarded() || too_deep) {
+    request.refusal = rpc_error_line(RpcError::parse, "the request is no JSON: one object a line");
+    return request;
+  }
+  request.wants_answer = json.is_object() && json.contains("id");
+  if (request.wants_answer) request.id = json["id"];
+  if (!json.is_object() || json.value("jsonrpc", Json()) != "2.0" ||
+      !json.value("method", Json()).is_string()) {
+    request.refusal =
+        dump(error_json(RpcError::invalid_request,
+                        "the request is no JSON-RPC 2.0: it needs jsonrpc and method", request.id));
+    return request;
+  }
+  request.method = json["method"];
+  request.parameters = json.value("params", Json::object());
+  return request;
+}
+
+RpcAnswer answer(Methods& methods, std::string_view line, bool may_change) {
+  RpcAnswer answer;
+  const RpcRequest request = parse_request(line);
+  if (!request.refusal.empty()) {
+    answer.line = request.refusal;
+    return answer;
+  }
+  try {
+    const Json result = carry_out(methods, request, may_change, answer);
+    if (request.wants_answer) {
+      answer.line = dump({{"jsonrpc", "2.0"}, {"result", result}, {"id", request.id}});
+    }
+  } catch (const Failure& failure) {
+    if (request.wants_answer) {
+      answer.line = dump(error_json(failure.code, failure.message, request.id));
+    }
+  }
+  return answer;
+}
+
+}  // namespace bulkhead::control

@@ -1,0 +1,40 @@
+// JSON-RPC 2.0 as text: a request line to a response line. Knows nothing of sockets.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/rpc/methods.hpp"
+#include "control/rpc_error.hpp"
+
+namespace bulkhead::control {
+
+inline constexpr std::size_t kRequestBytesMax = 1 << 20;
+
+struct RpcRequest {
+  std::string refusal;        // the line to answer with, if it is no request
+  bool wants_answer = false;  // has an id, and so is no notification
+  Json id;
+  std::string method;
+  Json parameters;
+};
+
+/// Reads one line. Pure; never throws, whatever the line is.
+[[nodiscard]] RpcRequest parse_request(std::string_view line);
+
+struct RpcAnswer {
+  std::string line;  // without its newline; empty if nothing is to be answered (a notification)
+  bool subscribe = false;  // the peer wants events of `kinds` from now on
+  std::vector<std::string> kinds;
+  std::unique_ptr<Capture> capture;  // the peer wants what this forwards from now on
+};
+
+[[nodiscard]] std::string rpc_error_line(RpcError code, const std::string& message);
+[[nodiscard]] std::string rpc_event_line(const Json& event);
+
+/// Answers one line. `may_change`: the peer may change things. Never throws.
+[[nodiscard]] RpcAnswer answer(Methods& methods, std::string_view line, bool may_change);
+
+}  // namespace bulkhead::control
