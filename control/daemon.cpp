@@ -68,8 +68,8 @@ Daemon::Daemon(const BoundSocket& bound, StateFile& state_file, const StateFile:
               [this](const std::string& port, PortState state) {
                 if (socket_) socket_->publish("port", Methods::port_event_json(port, state));
               }),
-      methods_(
-          bridge_, [this](config::Config next) { change(std::move(next)); }, [this] { reload(); }),
+      methods_({bridge_, [this](config::Config next) { change(std::move(next)); },
+                [this] { reload(); }}),
       devices_(context_, ::dup(monitor_.fd())),
       worker_(context_, ::dup(bridge_.engine().event_fd())),
       signals_(context_, SIGTERM, SIGINT, SIGHUP),

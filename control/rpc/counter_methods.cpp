@@ -1,0 +1,113 @@
+// `status`, `stats` and `metrics`: what was counted, whole, by port, and for a time series.
+#include "control/observe/metrics.hpp"
+#include "control/rpc/method.hpp"
+#include "control/rpc/parameters.hpp"
+#include "control/version.hpp"
+
+namespace bulkhead::control {
+
+Json status(const MethodContext& context, const Json& parameters) {
+  Parameters("status", parameters).finish();
+  const Engine::Totals totals = context.bridge.engine().totals();
+  Json states{{"up", 0}, {"down", 0}, {"waiting", 0}};
+  Json unprotected = Json::array(), by_xdp = Json::array(), notes = Json::array();
+  Json conduits = Json::array();
+  for (std::uint8_t worker = 0; worker < context.bridge.engine().worker_count(); ++worker) {
+    conduits.push_back(context.bridge.engine().conduit(worker).name());
+  }
+  std::uint64_t received = 0, sent = 0, dropped = 0, shadowed = 0;
+  for (const auto& [name, port] : context.bridge.config().ports) {
+    const PortStatus status = context.bridge.status_of(name);
+    Json& count = states[control::name_of(status.state)];
+    count = count.get<int>() + 1;
+    if (!port.enforce) unprotected.push_back(name);
+    if (port.by_xdp()) by_xdp.push_back(name);
+    const PortCounters& counters = totals.ports[status.index];
+    received += counters.received;
+    sent += counters.sent;
+    for (const std::uint64_t drops : counters.dropped) dropped += drops;
+    for (const std::uint64_t drops : counters.refused) dropped += drops;
+    for (const std::uint64_t passed : counters.shadowed) shadowed += passed;
+  }
+  if (!by_xdp.empty()) {
+    notes.push_back(
+        "native XDP (attach = \"xdp\") was never run on hardware, only on veth and virtio_net");
+  }
+  return {
+      {"version", kVersion},
+      {"uptime_seconds", context.uptime_seconds()},
+      {"workers", context.bridge.config().workers},
+      {"poll", context.bridge.config().poll == config::Poll::busy ? "busy" : "adaptive"},
+      {"backends", {"conduit", "nic", "memory"}},
+      {"conduits", conduits},
+      {"ports", states},
+      {"unprotected", unprotected},
+      {"by_xdp", by_xdp},
+      {"notes", notes},
+      {"fdb_learned", totals.learned},
+      {"buffers_free", totals.buffers_free},
+      {"events_lost", context.bridge.engine().events_lost()},
+      {"rx_frames", received},
+      {"tx_frames", sent},
+      {"drops", dropped},
+      {"shadow", shadowed},
+  };
+}
+
+Json stats(const MethodContext& context, const Json& json) {
+  Parameters parameters("stats", json);
+  const auto only = parameters.word("name");
+  parameters.finish();
+  if (only) context.require_port(*only);
+  const Engine::Totals totals = context.bridge.engine().totals();
+  Json rows = Json::array();
+  for (const auto& [name, port] : context.bridge.config().ports) {
+    if (only && name != *only) continue;
+    const PortStatus status = context.bridge.status_of(name);
+    const PortCounters& counters = totals.ports[status.index];
+    const Intake intake = context.bridge.intake_of(name, counters.received);
+    rows.push_back({{"name", name},
+                    {"segment", port.segment},
+                    {"state", control::name_of(status.state)},
+                    {"ingress",
+                     {{"handed", intake.handed},
+                      {"before",
+                       {{"too_big", intake.too_big},
+                        {"malformed", intake.malformed},
+                        {"overrun", intake.overrun}}},
+                      {"in_flight", intake.in_flight},
+                      {"window", intake.window},
+                      {"received", counters.received},
+                      {"bytes", counters.received_bytes},
+                      {"unicast", counters.unicast},
+                      {"flooded", counters.flooded},
+                      {"drops", drops_json(counters.dropped)},
+                      {"shadow", drops_json(counters.shadowed)}}},
+                    {"egress",
+                     {{"offered", counters.offered},
+                      {"tx", counters.sent},
+                      {"bytes", counters.sent_bytes},
+                      {"drops", drops_json(counters.refused)}}}});
+  }
+  return rows;
+}
+
+Json metrics(const MethodContext& context, const Json& json) {
+  Parameters("metrics", json).finish();
+  const Engine::Totals totals = context.bridge.engine().totals();
+  Metrics metrics{.version = kVersion,
+                  .uptime_seconds = context.uptime_seconds(),
+                  .learned = totals.learned,
+                  .buffers_free = totals.buffers_free,
+                  .events_lost = context.bridge.engine().events_lost(),
+                  .ports = {}};
+  for (const auto& [name, port] : context.bridge.config().ports) {
+    const PortStatus status = context.bridge.status_of(name);
+    const PortCounters& counters = totals.ports[status.index];
+    metrics.ports.push_back({name, port.segment, status.state, port.enforce,
+                             context.bridge.intake_of(name, counters.received), counters});
+  }
+  return openmetrics_text(metrics);
+}
+
+}  // namespace bulkhead::control

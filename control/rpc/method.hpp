@@ -1,0 +1,70 @@
+// One method of the control socket: a function from parameters to an answer. The families are
+// files: port_methods.cpp, fdb_methods.cpp, counter_methods.cpp, observe_methods.cpp and
+// config_methods.cpp. methods.cpp has the table. Control thread only.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+
+#include "control/bridge/bridge.hpp"
+
+namespace bulkhead::control {
+
+using Json = nlohmann::json;
+
+/// The request is at fault: exit code 2. Its text names the thing and the way out.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The request is well and could not be carried out: exit code 1.
+class FailureError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// What a method works on.
+struct MethodContext {
+  Bridge& bridge;
+  std::function<void(config::Config)> change;  // checks, keeps and puts in force, or throws
+  std::function<void()> reload;  // reads the configuration's file and does the same, or throws
+  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+
+  /// Throw FailureError if there is none.
+  [[nodiscard]] const config::Port& port_named(const std::string& name) const;
+  void require_port(const std::string& name) const { static_cast<void>(port_named(name)); }
+  void require_segment(const std::string& name) const;
+
+  [[nodiscard]] std::uint64_t uptime_seconds() const;
+};
+
+/// Those that are not 0, by reason.
+[[nodiscard]] Json drops_json(const std::array<std::uint64_t, kDropReasonCount>& drops);
+
+// Each throws UsageError, FailureError, ConfigError or BackendError.
+
+Json port_add(const MethodContext& context, const Json& parameters);
+Json port_set(const MethodContext& context, const Json& parameters);
+Json port_del(const MethodContext& context, const Json& parameters);
+Json port_show(const MethodContext& context, const Json& parameters);
+
+Json fdb_show(const MethodContext& context, const Json& parameters);
+Json fdb_add(const MethodContext& context, const Json& parameters);
+Json fdb_del(const MethodContext& context, const Json& parameters);
+Json fdb_flush(const MethodContext& context, const Json& parameters);
+
+Json status(const MethodContext& context, const Json& parameters);
+Json stats(const MethodContext& context, const Json& parameters);
+Json metrics(const MethodContext& context, const Json& parameters);
+
+Json explain(const MethodContext& context, const Json& parameters);
+
+Json reload(const MethodContext& context, const Json& parameters);
+Json save(const MethodContext& context, const Json& parameters);
+
+}  // namespace bulkhead::control
