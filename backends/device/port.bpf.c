@@ -49,12 +49,52 @@ struct {
 	__type(value, __u32);
 } vlan_of_high_device SEC(".maps");
 
-/* Bytes before the payload that GSO cuts up, as qdisc_pkt_len_init() counts them; 0 if unknown. */
-static __always_inline __u32 gso_header_bytes(struct __sk_buff *skb)
+/* Of the kernel's own structs what is read here; where it is, the kernel's BTF says (CO-RE). */
+#define FROM_KERNEL __attribute__((preserve_access_index))
+struct sk_buff {
+	unsigned char *head;
+	__u32 end; /* offset from head */
+} FROM_KERNEL;
+struct skb_shared_info {
+	__u32 gso_type;
+} FROM_KERNEL;
+/* enum in include/linux/skbuff.h */
+#define GSO_TCPV4 (1u << 0)
+#define GSO_DODGY (1u << 1) /* said by a tap or packet socket; the kernel has not counted it */
+#define GSO_TCPV6 (1u << 4)
+#define GSO_UDP (1u << 16)    /* IP fragments (UFO) */
+#define GSO_UDP_L4 (1u << 17) /* datagrams */
+#define GSO_KINDS (GSO_TCPV4 | GSO_TCPV6 | GSO_UDP | GSO_UDP_L4)
+
+#define TCP_HEADER 20
+#define UDP_HEADER 8
+#define FRAGMENT_HEADER 8
+
+/* What the kernel makes of one skb. */
+struct cut {
+	__u64 frames;      /* 0: not known, or the kernel refuses it */
+	__u32 frame_bytes; /* of the longest */
+};
+
+static __always_inline __u32 gso_type_of(struct __sk_buff *context)
+{
+	struct sk_buff *skb = (void *)context;
+	unsigned char *head = 0;
+	__u32 end = 0, type = 0;
+
+	bpf_probe_read_kernel(&head, sizeof(head), &skb->head);
+	bpf_probe_read_kernel(&end, sizeof(end), &skb->end);
+	bpf_probe_read_kernel(&type, sizeof(type),
+			      &((struct skb_shared_info *)(head + end))->gso_type);
+	return type;
+}
+
+/* Where the header behind IPv4 or IPv6 begins, and which it is; 0 if there is no such. */
+static __always_inline __u32 transport_of(struct __sk_buff *skb, __u8 *protocol, __u8 *version)
 {
 	__u32 offset = sizeof(struct ethhdr);
 	__be16 type = 0;
-	__u8 byte = 0, protocol = 0;
+	__u8 byte = 0;
 
 	if (bpf_skb_load_bytes(skb, 12, &type, 2))
 		return 0;
@@ -65,38 +105,54 @@ static __always_inline __u32 gso_header_bytes(struct __sk_buff *skb)
 			return 0;
 		offset += 4;
 	}
-	if (type == bpf_htons(ETH_P_IP)) {
-		if (bpf_skb_load_bytes(skb, offset, &byte, 1) ||
-		    bpf_skb_load_bytes(skb, offset + 9, &protocol, 1))
-			return 0;
-		offset += (byte & 0x0f) * 4;
-	} else if (type == bpf_htons(ETH_P_IPV6)) {
-		if (bpf_skb_load_bytes(skb, offset + 6, &protocol, 1))
-			return 0;
-		offset += 40;
-	} else {
+	if (bpf_skb_load_bytes(skb, offset, &byte, 1))
 		return 0;
-	}
-	if (protocol == IPPROTO_UDP)
-		return offset + 8;
-	if (protocol != IPPROTO_TCP || bpf_skb_load_bytes(skb, offset + 12, &byte, 1))
-		return 0;
-	return offset + (byte >> 4) * 4;
+	*version = byte >> 4;
+	if (type == bpf_htons(ETH_P_IP) && *version == 4 && (byte & 0x0f) >= 5)
+		return bpf_skb_load_bytes(skb, offset + 9, protocol, 1) ? 0
+									: offset + (byte & 0x0f) * 4;
+	if (type == bpf_htons(ETH_P_IPV6) && *version == 6)
+		return bpf_skb_load_bytes(skb, offset + 6, protocol, 1) ? 0 : offset + 40;
+	return 0;
 }
 
-/* A tap's owner leaves the number of segments to the kernel, which has not counted them yet. */
-static __always_inline __u64 segments_of(struct __sk_buff *skb)
+/* Counts as tcp_gso_segment(), __udp_gso_segment() and udp[46]_ufo_fragment() cut, and knows
+ * nothing where they refuse: what is no longer than a segment, or of another protocol. */
+static __always_inline struct cut cut_of(struct __sk_buff *skb)
 {
-	__u32 header;
+	struct cut cut = {0, 0};
+	__u32 type, kind, header, payload, fragment_header = 0;
+	__u8 protocol = 0, version = 0, byte = 0;
 
-	if (skb->gso_size == 0)
-		return 1;
-	if (skb->gso_segs != 0)
-		return skb->gso_segs;
-	header = gso_header_bytes(skb);
-	if (skb->len <= header)
-		return 1;
-	return (skb->len - header + skb->gso_size - 1) / skb->gso_size;
+	type = gso_type_of(skb);
+	kind = type & GSO_KINDS;
+	header = transport_of(skb, &protocol, &version);
+	if (header == 0)
+		return cut;
+	if (protocol == IPPROTO_TCP && kind == (version == 4 ? GSO_TCPV4 : GSO_TCPV6)) {
+		if (bpf_skb_load_bytes(skb, header + 12, &byte, 1) || (byte >> 4) * 4 < TCP_HEADER)
+			return cut;
+		header += (byte >> 4) * 4;
+	} else if (protocol == IPPROTO_UDP && kind == GSO_UDP_L4) {
+		header += UDP_HEADER;
+	} else if (protocol == IPPROTO_UDP && kind == GSO_UDP) {
+		fragment_header = version == 6 ? FRAGMENT_HEADER : 0;
+	} else {
+		return cut;
+	}
+	if (skb->len <= header + skb->gso_size)
+		return cut;
+	payload = skb->len - header;
+	cut.frames = (payload + skb->gso_size - 1) / skb->gso_size;
+	cut.frame_bytes = header + fragment_header + skb->gso_size;
+	return cut;
+}
+
+/* What the kernel itself made and counted, of a kind that no guest can name from outside: inside a
+ * tunnel, SCTP, behind IPv6 extension headers. */
+static __always_inline int kernel_has_counted(struct __sk_buff *skb)
+{
+	return skb->gso_segs != 0 && !(gso_type_of(skb) & GSO_DODGY);
 }
 
 SEC("tc")
@@ -106,7 +162,7 @@ int bulkhead_in(struct __sk_buff *skb)
 	__u32 *vlan = device < DIRECT_DEVICES ? bpf_map_lookup_elem(&vlan_of_device, &device)
 					      : bpf_map_lookup_elem(&vlan_of_high_device, &device);
 	struct bulkhead_slot *slot;
-	__u64 segments;
+	struct cut cut = {1, skb->len};
 	__u64 waiting;
 
 	if (!vlan || *vlan == 0)
@@ -117,27 +173,34 @@ int bulkhead_in(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	conduit = slot->conduit;
 
-	segments = segments_of(skb);
-	if (skb->gso_size != 0 && skb->gso_size < GSO_BYTES_MIN) {
-		__sync_fetch_and_add(&slot->malformed, segments);
-		return TC_ACT_SHOT;
+	if (skb->gso_size != 0) {
+		cut = cut_of(skb);
+		if (cut.frames == 0 && kernel_has_counted(skb)) {
+			cut.frames = skb->gso_segs;
+			cut.frame_bytes = bpf_check_mtu(skb, conduit, &mtu, 0, BPF_MTU_CHK_SEGS)
+						  ? FRAME_BYTES_MAX + 1
+						  : 0;
+		}
+		if (cut.frames == 0 || skb->gso_size < GSO_BYTES_MIN) {
+			__sync_fetch_and_add(&slot->malformed, cut.frames ? cut.frames : 1);
+			return TC_ACT_SHOT;
+		}
 	}
-	if (skb->gso_size ? bpf_check_mtu(skb, conduit, &mtu, 0, BPF_MTU_CHK_SEGS) != 0
-			  : skb->len > FRAME_BYTES_MAX) {
-		__sync_fetch_and_add(&slot->too_big, segments);
+	if (cut.frame_bytes > FRAME_BYTES_MAX) {
+		__sync_fetch_and_add(&slot->too_big, cut.frames);
 		return TC_ACT_SHOT;
 	}
 	/* Signed: a loss may be noted twice for a moment while the daemon settles it. */
 	waiting = slot->passed - slot->received - slot->lost;
-	if (segments > SEGMENTS_MAX || ((__s64)waiting > 0 && waiting + segments > slot->window)) {
-		__sync_fetch_and_add(&slot->overrun, segments);
+	if (cut.frames > SEGMENTS_MAX || ((__s64)waiting > 0 && waiting + cut.frames > slot->window)) {
+		__sync_fetch_and_add(&slot->overrun, cut.frames);
 		return TC_ACT_SHOT;
 	}
 	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021AD), (__u16)(number + 1))) {
-		__sync_fetch_and_add(&slot->overrun, segments); /* no memory */
+		__sync_fetch_and_add(&slot->overrun, cut.frames); /* no memory */
 		return TC_ACT_SHOT;
 	}
-	__sync_fetch_and_add(&slot->passed, segments);
+	__sync_fetch_and_add(&slot->passed, cut.frames);
 	return bpf_redirect(conduit, 0);
 }
 

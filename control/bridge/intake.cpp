@@ -15,8 +15,9 @@ std::uint64_t load(const bulkhead_u64& value) { return __atomic_load_n(&value, _
 Intake conduit_intake(const bulkhead_slot& slot, std::uint64_t received) {
   Intake intake;
   const std::uint64_t lost = load(slot.lost);
-  const std::uint64_t passed = std::max(load(slot.passed), received + lost);
-  intake.in_flight = passed - received - lost;
+  const std::uint64_t passed = load(slot.passed);  // last: what has arrived has passed before
+  // Only what was counted: if more has arrived than passed, the ledger shows it.
+  intake.in_flight = passed > received + lost ? passed - received - lost : 0;
   intake.window = load(slot.window);
   intake.too_big = load(slot.too_big);
   intake.malformed = load(slot.malformed);

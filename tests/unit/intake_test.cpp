@@ -108,6 +108,15 @@ TEST(SlotKeeper, counts_as_lost_what_has_not_arrived_by_the_next_look) {
   EXPECT_EQ(intake.handed, 12);
 }
 
+TEST(ConduitIntake, hides_nothing_that_arrived_uncounted) {
+  bulkhead_slot slot{};
+  slot.passed = 10;
+  slot.received = 12;
+  const Intake intake = conduit_intake(slot, 12);
+  EXPECT_EQ(intake.handed, 10);
+  EXPECT_EQ(intake.in_flight, 0);
+}
+
 TEST(SlotKeeper, takes_back_a_loss_that_arrived_after_all) {
   Keeping port;
   port.slot.passed = 10;
