@@ -95,7 +95,6 @@ constexpr std::array kBridgeControl{
 };
 
 bool is_bridge_control(MacAddress destination) {
-  if (!destination.is_group()) return false;
   for (const AddressRange& range : kBridgeControl) {
     if (destination.value >= range.first && destination.value <= range.last) return true;
   }
@@ -161,7 +160,8 @@ void parse_dhcp_client(Reader reader, std::uint32_t at, std::uint32_t end, Parse
 /// UDP ports that say something; at `at` is the UDP header, which is there.
 inline void parse_udp(Reader reader, std::uint32_t at, std::uint32_t end, bool is_v4, bool whole,
                       Parsed& parsed) {
-  switch (reader.u32(at) & 0xffff) {  // to
+  parsed.ports = reader.u32(at);
+  switch (parsed.destination_port()) {
     case 67:
     case 68:
       if (is_v4) parse_dhcp(reader, at, end, whole, parsed);
@@ -257,16 +257,22 @@ inline void parse_ipv4_payload(Reader reader, std::uint32_t header, std::uint32_
                                Parsed& parsed) {
   constexpr std::uint32_t kAt = kEthernetHeaderBytes;
   const std::uint16_t fragment = reader.u16(kAt + 6);
-  if ((fragment & 0x1fff) != 0) return;  // not the first: its source is all there is to it
-  const std::uint32_t at = kAt + header;
   const std::uint8_t protocol = reader.u8(kAt + 9);
+  parsed.protocol = protocol;
+  if ((fragment & 0x3fff) != 0) [[unlikely]] {
+    parsed.is_fragment = true;
+    if ((fragment & 0x1fff) != 0) return;  // not the first: its source is all there is to it
+  }
+  const std::uint32_t at = kAt + header;
   const std::uint32_t needed = ipv4_payload_bytes(protocol);
   if (total - header < needed || !reader.holds(at + needed)) {
     parsed.flaw = Flaw::ipv4_payload;
     return;
   }
+  parsed.upper_at = static_cast<std::uint16_t>(at);
   switch (protocol) {
     case kTcp:
+      parsed.ports = reader.u32(at);
       break;
     case kUdp:
       parse_udp(reader, at, kAt + total, true, (fragment & 0x2000) == 0, parsed);
@@ -275,8 +281,9 @@ inline void parse_ipv4_payload(Reader reader, std::uint32_t header, std::uint32_
       parsed.message = igmp_message(reader.u8(at));
       break;
     case kIcmp:
-      if (reader.u8(at) == 5) parsed.message = Message::redirect;
-      if (reader.u8(at) == 9) parsed.message = Message::router_advertisement;  // RFC 1256
+      parsed.icmp_type = reader.u8(at);
+      if (parsed.icmp_type == 5) parsed.message = Message::redirect;
+      if (parsed.icmp_type == 9) parsed.message = Message::router_advertisement;  // RFC 1256
       break;
     default:
       parsed.message = message_of(protocol);
@@ -293,17 +300,28 @@ inline void parse_ipv4_payload(Reader reader, std::uint32_t header, std::uint32_
   parse_ipv4_payload(reader, header, total, parsed);
 }
 
+/// Bytes of an IPv4 header with options, or of another version; 0 if it is not sound.
+[[gnu::noinline]] std::uint32_t unusual_ipv4_header_bytes(Reader reader) {
+  constexpr std::uint32_t kAt = kEthernetHeaderBytes;
+  const std::uint32_t bytes = (reader.u8(kAt) & 0x0fu) * 4;
+  const bool is_sound = reader.u8(kAt) >> 4 == 4 && bytes >= 20 && reader.holds(kAt + bytes);
+  return is_sound ? bytes : 0;
+}
+
 // RFC 791. What most frames need is kept free of calls that it would have to come back from.
 inline void parse_ipv4(Reader reader, Parsed& parsed) {
   constexpr std::uint32_t kAt = kEthernetHeaderBytes;
+  constexpr std::uint8_t kWithoutOptions = 0x45;  // version 4, 5 words
   if (!reader.holds(kAt + 20)) {  // first, so that nothing below need be range-checked
     parsed.flaw = Flaw::ipv4_header;
     return;
   }
-  const std::uint32_t header = (reader.u8(kAt) & 0x0fu) * 4;
   const std::uint32_t total = reader.u16(kAt + 2);
-  if (reader.u8(kAt) >> 4 != 4 || header < 20 || total < header || total > parsed.length - kAt ||
-      !reader.holds(kAt + header)) {
+  std::uint32_t header = 20;
+  if (reader.u8(kAt) != kWithoutOptions) [[unlikely]] {
+    header = unusual_ipv4_header_bytes(reader);
+  }
+  if (header == 0 || total < header || total > parsed.length - kAt) {
     parsed.flaw = Flaw::ipv4_header;
     return;
   }
@@ -386,7 +404,8 @@ void parse_nd(Reader reader, std::uint32_t at, std::uint32_t end, bool has_exten
 
 void parse_icmpv6(Reader reader, std::uint32_t at, std::uint32_t end, bool has_extension,
                   Parsed& parsed) {
-  switch (reader.u8(at)) {
+  parsed.icmp_type = reader.u8(at);
+  switch (parsed.icmp_type) {
     case 130:
       parsed.message = Message::mld_query;
       return;
@@ -530,6 +549,8 @@ Flaw walk_chain(Reader reader, std::uint32_t end, Upper& upper) {
   upper.at = kAt + kHeader;
   parsed.flaw = walk_chain(reader, end, upper);
   if (parsed.flaw != Flaw::none) return;
+  parsed.protocol = upper.protocol;
+  parsed.is_fragment = upper.is_fragment;
   if (upper.is_later_fragment) return;
   // RFC 7112: the first fragment has the upper-layer header, too.
   const std::uint32_t needed = upper.protocol == kTcp                                 ? 20
@@ -540,7 +561,11 @@ Flaw walk_chain(Reader reader, std::uint32_t end, Upper& upper) {
     parsed.flaw = upper.is_fragment ? Flaw::ipv6_first_fragment : Flaw::ipv6_payload;
     return;
   }
+  parsed.upper_at = static_cast<std::uint16_t>(upper.at);
   switch (upper.protocol) {
+    case kTcp:
+      parsed.ports = reader.u32(upper.at);
+      break;
     case kUdp:
       parse_udp(reader, upper.at, end, false, true, parsed);
       break;
@@ -564,12 +589,14 @@ void parse(const Frame& frame, Parsed& parsed) {
   parsed.destination = {reader.u64(0) >> 16};
   parsed.source = {source_and_ethertype >> 16};
   parsed.ethertype = static_cast<std::uint16_t>(source_and_ethertype);
-  parsed.bridge_control = is_bridge_control(parsed.destination);
+  if (parsed.destination.is_group()) [[unlikely]] {
+    parsed.bridge_control = is_bridge_control(parsed.destination);
+  }
+  if (parsed.ethertype == kEthertypeIpv4) [[likely]] {
+    parsed.payload = Payload::ipv4;
+    return parse_ipv4(reader, parsed);
+  }
   switch (parsed.ethertype) {
-    case kEthertypeIpv4:
-      parsed.payload = Payload::ipv4;
-      parse_ipv4(reader, parsed);
-      break;
     case kEthertypeArp:
       parsed.payload = Payload::arp;
       parse_arp(reader, parsed);

@@ -75,16 +75,28 @@ struct Parsed {
                         // client hardware address: who the frame says it speaks for
   MacAddress arp_target;     // ARP target hardware address
   std::uint32_t length = 0;  // bytes of the whole frame
+  std::uint32_t ports = 0;   // of TCP and UDP, source above destination; 0 if they were not read
   std::uint16_t ethertype = 0;
+  std::uint16_t upper_at = 0;  // bytes before the upper-layer header of an IP frame; 0 if that was
+                               // not reached, or is not in this fragment
+  std::uint8_t protocol = 0;   // of an IP frame, what follows its headers (IANA); 0 if not read
+  std::uint8_t icmp_type = 0;  // of ICMP, over IPv4 and IPv6
   Payload payload = Payload::other;
   Message message = Message::data;
   Flaw flaw = Flaw::none;
   bool whole_header = false;       // else nothing above is set but length
   bool bridge_control = false;     // destination is a bridge-control address, see parse.cpp
   bool has_claimed = false;        // `claimed` was there
+  bool is_fragment = false;        // of an IP datagram, the first one too
   bool dhcp_from_nowhere = false;  // dhcp_client, of the one form that may have source 0.0.0.0
 
   [[nodiscard]] bool is_ip() const { return payload == Payload::ipv4 || payload == Payload::ipv6; }
+  /// Bytes before the IP header, or whatever follows the Ethernet header.
+  [[nodiscard]] static constexpr std::uint32_t network_at() { return kEthernetHeaderBytes; }
+  [[nodiscard]] std::uint16_t source_port() const {
+    return static_cast<std::uint16_t>(ports >> 16);
+  }
+  [[nodiscard]] std::uint16_t destination_port() const { return static_cast<std::uint16_t>(ports); }
 };
 
 /// Whatever was in `parsed` before.

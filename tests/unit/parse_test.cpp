@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <memory>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "tests/unit/frames.hpp"
 
@@ -58,6 +60,94 @@ TEST(Parse, ReadsEveryField) {
   EXPECT_EQ(parsed.length, 1514u);
   EXPECT_EQ(parsed.payload, Payload::ipv6);
   EXPECT_FALSE(parsed.bridge_control);
+}
+
+/// The bytes of an upper layer: ports 0x1234 and 0x5678, or an ICMP type of 0x12.
+Bytes with_upper(std::uint16_t ethertype, std::uint8_t protocol, std::size_t at) {
+  Bytes bytes = frame('b', 'a', ethertype, 128);
+  put(bytes, ethertype == test::kIpv4 ? 23 : 20, protocol, 1);
+  put(bytes, at, 0x1234'5678, 4);
+  return bytes;
+}
+
+struct Upper {
+  std::uint8_t protocol;
+  std::uint32_t ports;
+  std::uint8_t icmp_type;
+};
+
+TEST(Parse, SaysWhatAnIpFrameCarriesAndWhereItsHeadersEnd) {
+  for (const Upper upper : {Upper{6, 0x1234'5678, 0}, {17, 0x1234'5678, 0}, {1, 0, 0x12}}) {
+    const Parsed parsed = parse_bytes(with_upper(test::kIpv4, upper.protocol, 34));
+    EXPECT_EQ(parsed.protocol, upper.protocol);
+    EXPECT_EQ(parsed.upper_at, 34);
+    EXPECT_EQ(parsed.ports, upper.ports);
+    EXPECT_EQ(parsed.icmp_type, upper.icmp_type);
+    EXPECT_FALSE(parsed.is_fragment);
+  }
+  for (const Upper upper : {Upper{6, 0x1234'5678, 0}, {17, 0x1234'5678, 0}, {58, 0, 0x12}}) {
+    const Parsed parsed = parse_bytes(with_upper(test::kIpv6, upper.protocol, 54));
+    EXPECT_EQ(parsed.protocol, upper.protocol);
+    EXPECT_EQ(parsed.upper_at, 54);
+    EXPECT_EQ(parsed.ports, upper.ports);
+    EXPECT_EQ(parsed.icmp_type, upper.icmp_type);
+    EXPECT_FALSE(parsed.is_fragment);
+  }
+  const Parsed parsed = parse_bytes(with_upper(test::kIpv4, 17, 34));
+  EXPECT_EQ(parsed.source_port(), 0x1234);
+  EXPECT_EQ(parsed.destination_port(), 0x5678);
+}
+
+TEST(Parse, SaysWhereHeadersEndBehindOptionsAndExtensionHeaders) {
+  Bytes options = with_upper(test::kIpv4, 6, 38);
+  put(options, 14, 0x46, 1);
+  put(options, 34, 0x0101'0101, 4);
+  EXPECT_EQ(parse_bytes(options).upper_at, 38);
+  EXPECT_EQ(parse_bytes(options).ports, 0x1234'5678u);
+  Bytes extension = with_upper(test::kIpv6, 60, 62);
+  put(extension, 54, 0x1100'0104'0000'0000, 8);  // destination options: padding; then UDP
+  EXPECT_EQ(parse_bytes(extension).upper_at, 62);
+  EXPECT_EQ(parse_bytes(extension).protocol, 17);
+  EXPECT_EQ(parse_bytes(extension).ports, 0x1234'5678u);
+}
+
+TEST(Parse, KnowsAFragmentAndThatOnlyTheFirstHasTheUpperLayer) {
+  for (const auto& [offset, upper_at] :
+       std::vector<std::pair<std::uint16_t, std::uint16_t>>{{0x2000, 34}, {0x2001, 0}, {1, 0}}) {
+    Bytes v4 = with_upper(test::kIpv4, 6, 34);
+    put(v4, 20, offset, 2);
+    EXPECT_TRUE(parse_bytes(v4).is_fragment);
+    EXPECT_EQ(parse_bytes(v4).protocol, 6);
+    EXPECT_EQ(parse_bytes(v4).upper_at, upper_at);
+    EXPECT_EQ(parse_bytes(v4).ports, upper_at == 0 ? 0u : 0x1234'5678u);
+  }
+  for (const auto& [offset, upper_at] :
+       std::vector<std::pair<std::uint16_t, std::uint16_t>>{{1, 62}, {9, 0}, {8, 0}}) {
+    Bytes v6 = with_upper(test::kIpv6, 44, 62);
+    put(v6, 54, 0x0600, 2);
+    put(v6, 56, offset, 2);
+    EXPECT_TRUE(parse_bytes(v6).is_fragment);
+    EXPECT_EQ(parse_bytes(v6).protocol, 6);
+    EXPECT_EQ(parse_bytes(v6).upper_at, upper_at);
+    EXPECT_EQ(parse_bytes(v6).ports, upper_at == 0 ? 0u : 0x1234'5678u);
+  }
+  Bytes whole = with_upper(test::kIpv4, 6, 34);
+  put(whole, 20, 0x4000, 2);  // not to be fragmented
+  EXPECT_FALSE(parse_bytes(whole).is_fragment);
+}
+
+TEST(Parse, SaysNothingOfAnUpperLayerThatIsCutShort) {
+  for (const auto& [protocol, least] :
+       std::vector<std::pair<std::uint8_t, std::size_t>>{{6, 4}, {17, 8}, {1, 4}}) {
+    Bytes bytes = with_upper(test::kIpv4, protocol, 34);
+    bytes.resize(34 + least - 1);
+    put(bytes, 16, 20 + least - 1, 2);
+    const Parsed parsed = parse_bytes(bytes);
+    EXPECT_EQ(parsed.flaw, Flaw::ipv4_payload);
+    EXPECT_EQ(parsed.upper_at, 0);
+    EXPECT_EQ(parsed.ports, 0u);
+    EXPECT_EQ(parsed.icmp_type, 0);
+  }
 }
 
 TEST(Parse, NamesThePayload) {
