@@ -93,13 +93,14 @@ def files(root):
 
 
 def test_package_installs(root, files):
-    """Programs, unit, configuration, manual pages, completion and the group are there; nothing
-    runs and nothing is enabled."""
+    """Programs, unit, configuration, manual pages, the policy, completion and the group are there;
+    nothing runs and nothing is enabled."""
     assert root.read("bulkheadd", "--version").startswith("bulkheadd ")
     assert root.read("bulkhead", "--version").startswith("bulkhead ")
     root.run("bulkheadd", "--config", CONFIG, "--check")
     for section, page in ((8, "bulkheadd"), (8, "bulkhead"), (5, "bulkhead.toml")):
         assert any(path.endswith(f"/man{section}/{page}.{section}.gz") for path in files), files
+    assert root.read("cat", "/usr/share/doc/bulkhead/ISOLATION.md").startswith("# What is isolated")
     assert any("bash-completion" in path for path in files)
     assert root.read("getent", "group", "bulkhead")
     assert root.read("dpkg-query", "-W", "-f", "${Conffiles}", "bulkhead").startswith(CONFIG)
