@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <utility>
 
+#include "backends/descriptors.hpp"
 #include "backends/error.hpp"
 
 namespace bulkhead {
@@ -69,10 +71,13 @@ TransmitSocket::TransmitSocket(Umem& umem, std::uint32_t worker, const std::stri
   const xsk_socket_config config = socket_config(kEntries);
   const int error = xsk_socket__create_shared(&socket_, device.c_str(), 0, umem.handle(), nullptr,
                                               &tx_, &fill_, &completion_, &config);
+  errno = -error;
+  const int fd = error == 0 ? xsk_socket__fd(socket_) : -1;
+  Descriptors::require(fd, "cannot send to " + device);
   if (error != 0) throw BackendError::from_errno("cannot send to " + device, error);
   // What may be outstanding is our limit, not a socket buffer's.
   const int bytes = 64 << 20;
-  ::setsockopt(xsk_socket__fd(socket_), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
 }
 
 TransmitSocket::~TransmitSocket() { xsk_socket__delete(socket_); }

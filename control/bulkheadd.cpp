@@ -34,18 +34,24 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return fail(kUsage, std::string(error.what()) + "; see bulkheadd --help");
   }
+  bulkhead::config::Config config;
   try {
-    bulkhead::config::Config config = bulkhead::config::load(file);
-    if (check_only) return kDone;
-    if (!socket.empty()) config.socket = socket;
+    config = bulkhead::config::load(file);
+  } catch (const bulkhead::config::ConfigError& error) {
+    return fail(kUsage, error.what());
+  } catch (const std::exception& error) {
+    return fail(kFailed, error.what());
+  }
+  if (check_only) return kDone;
+  if (!socket.empty()) config.socket = socket;
+  // From here on nothing is kUsage, after which systemd does not start it again.
+  try {
     if (const std::string missing = bulkhead::missing_capabilities(); !missing.empty()) {
       return fail(kFailed, "lacks the capabilities " + missing + "; start it as root");
     }
     bulkhead::control::start_log(config.log);
     bulkhead::forbid_new_privileges();
     bulkhead::control::run_daemon(config);
-  } catch (const bulkhead::config::ConfigError& error) {
-    return fail(kUsage, error.what());
   } catch (const std::exception& error) {
     return fail(kFailed, error.what());
   }

@@ -1,3 +1,11 @@
+// The loop of the control thread.
+//
+// Who may throw, and who catches: a command, an event, a look at the devices and a tick may throw
+// anything, and leave what was in force before. answer() (control/rpc/rpc.cpp) catches what a
+// command throws, and its client gets an error; a Peer (control/rpc/socket.cpp) what fails for one
+// client, and hangs up; Daemon::attempt() everything else: one line in the log, and the loop goes
+// on. What has to be done all the same is tried again by the next tick. So after the start only
+// signals end the daemon, and systemd's watchdog, which is not fed while a worker does not answer.
 #include "control/daemon.hpp"
 
 #include <spdlog/spdlog.h>
@@ -11,10 +19,12 @@
 #include <map>
 #include <memory>
 
+#include "backends/descriptors.hpp"
 #include "backends/device/link.hpp"
 #include "backends/error.hpp"
 #include "backends/privileges.hpp"
 #include "control/bridge/bridge.hpp"
+#include "control/memory_reserve.hpp"
 #include "control/observe/explanation.hpp"
 #include "control/rpc/methods.hpp"
 #include "control/rpc/socket.hpp"
@@ -26,8 +36,9 @@ namespace {
 namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
+constexpr std::uint64_t kDescriptorsPerPort = 2;
 constexpr auto kTick = std::chrono::milliseconds(100);
-constexpr auto kDropLogInterval = std::chrono::seconds(10);
+constexpr auto kLogInterval = std::chrono::seconds(10);  // between two lines about the same
 
 class Daemon {
  public:
@@ -37,7 +48,11 @@ class Daemon {
  private:
   void change(config::Config next);
   void reload();
+  template <class Step>
+  void attempt(const char* what, Step&& step);
+  void complain(const char* what, const char* why);
   void follow_devices();
+  void look_at_devices();
   void follow_worker();
   void follow_signals();
   void tick();
@@ -58,6 +73,8 @@ class Daemon {
   asio::steady_timer timer_;
   asio::steady_timer catch_up_timer_;
   Clock::time_point watchdog_fed_;
+  bool look_again_ = true;  // at the devices: they have changed since the last look
+  std::map<std::string, Clock::time_point> complained_;  // of what fails, by the line
   std::map<std::pair<PortIndex, DropReason>, Clock::time_point> drop_logged_;
 };
 
@@ -86,8 +103,7 @@ void Daemon::run() {
   follow_devices();
   follow_worker();
   follow_signals();
-  tick();
-  bridge_.refresh();  // what changed before the first notice
+  tick();  // looks at the devices, which may have changed before the first notice
   spdlog::info("ready: {} ports, control socket {}", bridge_.config().ports.size(),
                bridge_.config().socket);
   confine_control();
@@ -144,7 +160,7 @@ void Daemon::follow_signals() {
     sd_notify(0, "RELOADING=1");
     try {
       reload();
-    } catch (const std::runtime_error& failure) {
+    } catch (const std::exception& failure) {
       spdlog::error("reload: {}; the configuration before stays in force", failure.what());
     }
     sd_notify(0, "READY=1");
@@ -156,25 +172,54 @@ void Daemon::follow_devices() {
   devices_.async_wait(asio::posix::stream_descriptor::wait_read,
                       [this](boost::system::error_code error) {
                         if (error) return;
-                        if (monitor_.drain()) bridge_.refresh();
+                        look_again_ = monitor_.drain() || look_again_;
+                        attempt("devices", [this] { look_at_devices(); });
                         follow_devices();
                       });
+}
+
+// What fails is tried again by the next tick.
+void Daemon::look_at_devices() {
+  if (!look_again_) return;
+  bridge_.refresh();
+  look_again_ = false;
+}
+
+template <class Step>
+void Daemon::attempt(const char* what, Step&& step) {
+  try {
+    step();
+  } catch (const std::bad_alloc&) {
+    complain(what, "there is no memory for it");
+  } catch (const std::exception& error) {
+    complain(what, error.what());
+  }
+}
+
+// The same trouble may come ten times a second.
+void Daemon::complain(const char* what, const char* why) {
+  const auto now = Clock::now();
+  std::erase_if(complained_,
+                [now](const auto& entry) { return now - entry.second >= kLogInterval; });
+  const std::string line = std::string(what) + ": " + why;
+  if (complained_.emplace(line, now).second) spdlog::error("{}; trying again", line);
 }
 
 void Daemon::follow_worker() {
   worker_.async_wait(asio::posix::stream_descriptor::wait_read,
                      [this](boost::system::error_code error) {
                        if (error) return;
-                       handle_events();
+                       attempt("events", [this] { handle_events(); });
                        follow_worker();
                      });
 }
 
 void Daemon::tick() {
-  handle_events();  // those that came while a command was waited for
-  bridge_.tick();
+  attempt("events", [this] { handle_events(); });  // that came while a command was waited for
+  attempt("devices", [this] { look_at_devices(); });
+  attempt("ports", [this] { bridge_.tick(); });
   if (catch_up_timer_.expiry() <= Clock::now()) catch_up();
-  feed_watchdog();
+  attempt("watchdog", [this] { feed_watchdog(); });
   timer_.expires_after(kTick);
   timer_.async_wait([this](boost::system::error_code error) {
     if (!error) tick();
@@ -186,7 +231,7 @@ void Daemon::catch_up() {
   constexpr auto kPause = std::chrono::milliseconds(5);
   try {
     if (!bridge_.engine().guard().catch_up()) return;
-  } catch (const BackendError& error) {
+  } catch (const std::exception& error) {
     spdlog::warn("{}; the device is guarded by clsact alone", error.what());
   }
   catch_up_timer_.expires_after(kPause);
@@ -219,7 +264,7 @@ void Daemon::handle_events() {
 void Daemon::log_drop(const Event& event) {
   const auto now = Clock::now();
   const auto [place, is_new] = drop_logged_.try_emplace({event.port, event.reason}, now);
-  if (!is_new && now - place->second < kDropLogInterval) return;
+  if (!is_new && now - place->second < kLogInterval) return;
   place->second = now;
   const Json json = methods_.event_json(event);
   if (json.is_null()) return;
@@ -238,6 +283,12 @@ void Daemon::log_drop(const Event& event) {
 void run_daemon(const config::Config& config) {
   // In this order: a second daemon is refused before it touches anything.
   const BoundSocket bound(config.socket);
+  MemoryReserve::install();
+  const std::uint64_t descriptors = Descriptors::raise_limit();
+  if (descriptors < kDescriptorsPerPort * config.ports.size() + Descriptors::kReserved) {
+    spdlog::warn("{} descriptors are too few for {} ports, some will wait; raise LimitNOFILE",
+                 descriptors, config.ports.size());
+  }
   StateFile state(config::state_path(config));
   const StateFile::Restored restored = state.restore(config);
   Daemon daemon(bound, state, restored);

@@ -59,15 +59,21 @@ bool FlushFdb::step(Worker& worker, std::uint32_t) {
 }
 
 bool CopyFdb::step(Worker& worker, std::uint32_t now_ms) {
+  if (place >= worker.fdb().bucket_count()) {  // the table is a smaller one by now
+    place = 0;
+    return true;
+  }
   const Snapshot& snapshot = worker.snapshot();
-  place_ = worker.fdb().visit(place_, kCopiesPerRound, [&](const MacTable::Entry& entry) {
-    if (!entry.heard && rows.size() < rows.capacity() &&
-        worker.fdb().is_alive(snapshot, entry, now_ms)) {
+  const std::size_t fitting = (rows_max_ - rows.size()) / MacTable::kBucketEntries;
+  const auto buckets = static_cast<std::uint32_t>(std::min<std::size_t>(kCopiesPerRound, fitting));
+  if (buckets == 0) return true;
+  place = worker.fdb().visit(place, buckets, [&](const MacTable::Entry& entry) {
+    if (!entry.heard && worker.fdb().is_alive(snapshot, entry, now_ms)) {
       rows.push_back({entry.mac(), entry.segment(), entry.port, now_ms - entry.seen_ms});
     }
     return false;
   });
-  return place_ == 0;
+  return place == 0;
 }
 
 bool CopyCounters::step(Worker& worker, std::uint32_t) {

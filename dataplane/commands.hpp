@@ -84,7 +84,9 @@ class FlushFdb : public Command {
   std::uint32_t place_ = 0;
 };
 
-/// Copies what the worker's ports have taught and is alive, with ages.
+/// Copies what the worker's ports have taught and is alive, with ages: from bucket `place` of the
+/// table on, as many rows as were asked for or a few less. Afterwards `place` is where to go on; 0
+/// at the end.
 class CopyFdb : public Command {
  public:
   struct Row {
@@ -93,13 +95,16 @@ class CopyFdb : public Command {
     PortIndex port;
     std::uint32_t age_ms;
   };
-  /// `rows_max`: more are left out; the room is reserved here, on the control thread.
-  explicit CopyFdb(std::size_t rows_max) { rows.reserve(rows_max); }
+  /// `rows_max`: a bucket's entries at least; the room is reserved here, on the control thread.
+  CopyFdb(std::uint32_t from, std::size_t rows_max) : place(from), rows_max_(rows_max) {
+    rows.reserve(rows_max);
+  }
   bool step(Worker& worker, std::uint32_t now_ms) override;
+  std::uint32_t place;
   std::vector<Row> rows;
 
  private:
-  std::uint32_t place_ = 0;
+  std::size_t rows_max_;
 };
 
 /// Copies the counters of all ports; each port's agree with each other.

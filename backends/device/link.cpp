@@ -23,6 +23,7 @@
 #include <cstring>
 #include <memory>
 
+#include "backends/descriptors.hpp"
 #include "backends/error.hpp"
 
 namespace bulkhead {
@@ -89,6 +90,19 @@ void silence_ipv6(nl_sock* socket, const Link& link) {
   rtnl_link_set_ifindex(which.get(), link.ifindex);
   rtnl_link_inet6_set_addr_gen_mode(change.get(), rtnl_link_inet6_str2addrgenmode("none"));
   rtnl_link_change(socket, which.get(), change.get(), 0);
+}
+
+/// A socket that stays open for as long as a port has its device.
+int open_lasting(int family, int kind, const std::string& failure) {
+  const int fd = ::socket(family, kind | SOCK_CLOEXEC, 0);
+  try {
+    Descriptors::require(fd, failure);
+  } catch (...) {
+    if (fd >= 0) ::close(fd);
+    throw;
+  }
+  if (fd < 0) throw BackendError::from_errno(failure);
+  return fd;
 }
 
 /// SIOCETHTOOL with any of its structures, which all begin with the command.
@@ -322,8 +336,8 @@ bool LinkMonitor::drain() {
 }
 
 int make_promiscuous(int ifindex) {
-  const int fd = ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);  // protocol 0: receives nothing
-  if (fd < 0) throw BackendError::from_errno("cannot open a packet socket");
+  // Protocol 0: receives nothing.
+  const int fd = open_lasting(AF_PACKET, SOCK_RAW, "cannot open a packet socket");
   packet_mreq request{};
   request.mr_ifindex = ifindex;
   request.mr_type = PACKET_MR_PROMISC;
@@ -334,8 +348,7 @@ int make_promiscuous(int ifindex) {
 }
 
 int lock_name(const std::string& name) {
-  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) throw BackendError::from_errno("cannot open a socket");
+  const int fd = open_lasting(AF_UNIX, SOCK_DGRAM, "cannot lock " + name);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::string text = "bulkhead/" + name;  // behind a zero byte: abstract, in this namespace

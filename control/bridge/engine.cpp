@@ -185,14 +185,13 @@ Engine::Totals Engine::totals() {
   return totals;
 }
 
-std::vector<CopyFdb::Row> Engine::learned() {
-  constexpr std::size_t kMargin = 1024;  // learned in between
-  const std::size_t rows_max = totals().learned + kMargin;
-  std::vector<CopyFdb::Row> rows;
-  call_all(
-      [&](std::uint8_t) { return std::make_unique<CopyFdb>(rows_max); },
-      [&](const CopyFdb& copy) { rows.insert(rows.end(), copy.rows.begin(), copy.rows.end()); });
-  return rows;
+std::vector<CopyFdb::Row> Engine::learned(FdbPlace& place) {
+  constexpr std::size_t kRows = 512;
+  CopyFdb copy(place.bucket, kRows);
+  call(place.worker, copy);
+  place.bucket = copy.place;
+  if (copy.place == 0) place.at_end = ++place.worker == worker_count();
+  return std::move(copy.rows);
 }
 
 }  // namespace bulkhead::control

@@ -75,7 +75,15 @@ class Engine {
   std::uint32_t flush(const FlushFdb& what);
 
   [[nodiscard]] Totals totals();
-  [[nodiscard]] std::vector<CopyFdb::Row> learned();
+  /// Learned addresses from `place` on, which goes on behind them; some hundred at most, and maybe
+  /// none before the end. What is learned, moves or is forgotten meanwhile is in it or not, and
+  /// while the table gets another size something may be in it twice or not at all.
+  struct FdbPlace {
+    std::uint8_t worker = 0;
+    std::uint32_t bucket = 0;
+    bool at_end = false;
+  };
+  [[nodiscard]] std::vector<CopyFdb::Row> learned(FdbPlace& place);
 
   /// Everything the workers have said since the last call, each in order.
   [[nodiscard]] std::deque<Event> take_events();

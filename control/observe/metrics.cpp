@@ -161,18 +161,24 @@ constexpr std::array kMetrics{
 
 }  // namespace
 
-std::string openmetrics_text(const Metrics& metrics) {
+std::size_t metric_count() { return kMetrics.size(); }
+
+bool has_ports(std::size_t metric) { return kMetrics[metric].of_port != nullptr; }
+
+std::string openmetrics_text(const Metrics& metrics, std::size_t number, bool is_first) {
+  const Metric& metric = kMetrics[number];
   std::string text;
-  for (const Metric& metric : kMetrics) {
+  Samples samples(text, metric.name, metric.type);
+  if (is_first) {
     text += fmt::format("# TYPE {} {}\n", metric.name, name_of(metric.type));
     if (!metric.unit.empty()) text += fmt::format("# UNIT {} {}\n", metric.name, metric.unit);
     text += fmt::format("# HELP {} {}\n", metric.name, escaped(metric.help));
-    Samples samples(text, metric.name, metric.type);
     if (metric.of_all != nullptr) metric.of_all(samples, metrics);
-    if (metric.of_port == nullptr) continue;
+  }
+  if (metric.of_port != nullptr) {
     for (const PortMetrics& port : metrics.ports) metric.of_port(samples, port);
   }
-  return text + "# EOF\n";
+  return text;
 }
 
 }  // namespace bulkhead::control

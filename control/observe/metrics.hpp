@@ -1,9 +1,11 @@
 // What runs, as OpenMetrics 1.0 text: `bulkhead metrics`.
 //
 // Every metric is one entry of one table in metrics.cpp: name, type, unit, help, and what its
-// samples are. Counters begin anew when a port is deleted and added again.
+// samples are. The text is made in parts: with a thousand ports it has megabytes. Counters begin
+// anew when a port is deleted and added again.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -31,6 +33,15 @@ struct Metrics {
   std::vector<PortMetrics> ports;
 };
 
-[[nodiscard]] std::string openmetrics_text(const Metrics& metrics);
+inline constexpr const char* kMetricsEnd = "# EOF\n";
+
+/// How many metrics there are.
+[[nodiscard]] std::size_t metric_count();
+/// Whether the metric has samples of each port.
+[[nodiscard]] bool has_ports(std::size_t metric);
+/// One metric, or a part of it: the samples of these ports, and if `is_first` what stands before
+/// them. All of them in order, and kMetricsEnd, are the whole text.
+[[nodiscard]] std::string openmetrics_text(const Metrics& metrics, std::size_t metric,
+                                           bool is_first);
 
 }  // namespace bulkhead::control

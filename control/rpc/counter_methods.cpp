@@ -5,6 +5,55 @@
 #include "control/version.hpp"
 
 namespace bulkhead::control {
+namespace {
+
+Json stats_row(const MethodContext& context, const config::Port& port,
+               const Engine::Totals& totals) {
+  const PortStatus status = context.bridge.status_of(port.name);
+  const PortCounters& counters = totals.ports[status.index];
+  const Intake intake = context.bridge.intake_of(port.name, counters.received);
+  return {{"name", port.name},
+          {"segment", port.segment},
+          {"state", control::name_of(status.state)},
+          {"ingress",
+           {{"handed", intake.handed},
+            {"before",
+             {{"too_big", intake.too_big},
+              {"malformed", intake.malformed},
+              {"overrun", intake.overrun}}},
+            {"in_flight", intake.in_flight},
+            {"window", intake.window},
+            {"received", counters.received},
+            {"bytes", counters.received_bytes},
+            {"unicast", counters.unicast},
+            {"flooded", counters.flooded},
+            {"drops", drops_json(counters.dropped)},
+            {"shadow", drops_json(counters.shadowed)}}},
+          {"egress",
+           {{"offered", counters.offered},
+            {"tx", counters.sent},
+            {"bytes", counters.sent_bytes},
+            {"drops", drops_json(counters.refused)}}}};
+}
+
+Metrics metrics_of(const MethodContext& context, const std::vector<const config::Port*>& ports) {
+  const Engine::Totals totals = context.bridge.engine().totals();
+  Metrics metrics{.version = kVersion,
+                  .uptime_seconds = context.uptime_seconds(),
+                  .learned = totals.learned,
+                  .buffers_free = totals.buffers_free,
+                  .events_lost = context.bridge.engine().events_lost(),
+                  .ports = {}};
+  for (const config::Port* port : ports) {
+    const PortStatus status = context.bridge.status_of(port->name);
+    const PortCounters& counters = totals.ports[status.index];
+    metrics.ports.push_back({port->name, port->segment, status.state, port->enforce,
+                             context.bridge.intake_of(port->name, counters.received), counters});
+  }
+  return metrics;
+}
+
+}  // namespace
 
 Json status(const MethodContext& context, const Json& parameters) {
   Parameters("status", parameters).finish();
@@ -54,60 +103,30 @@ Json status(const MethodContext& context, const Json& parameters) {
   };
 }
 
-Json stats(const MethodContext& context, const Json& json) {
+LongAnswer stats(const MethodContext& context, const Json& json) {
   Parameters parameters("stats", json);
   const auto only = parameters.word("name");
   parameters.finish();
-  if (only) context.require_port(*only);
-  const Engine::Totals totals = context.bridge.engine().totals();
-  Json rows = Json::array();
-  for (const auto& [name, port] : context.bridge.config().ports) {
-    if (only && name != *only) continue;
-    const PortStatus status = context.bridge.status_of(name);
-    const PortCounters& counters = totals.ports[status.index];
-    const Intake intake = context.bridge.intake_of(name, counters.received);
-    rows.push_back({{"name", name},
-                    {"segment", port.segment},
-                    {"state", control::name_of(status.state)},
-                    {"ingress",
-                     {{"handed", intake.handed},
-                      {"before",
-                       {{"too_big", intake.too_big},
-                        {"malformed", intake.malformed},
-                        {"overrun", intake.overrun}}},
-                      {"in_flight", intake.in_flight},
-                      {"window", intake.window},
-                      {"received", counters.received},
-                      {"bytes", counters.received_bytes},
-                      {"unicast", counters.unicast},
-                      {"flooded", counters.flooded},
-                      {"drops", drops_json(counters.dropped)},
-                      {"shadow", drops_json(counters.shadowed)}}},
-                    {"egress",
-                     {{"offered", counters.offered},
-                      {"tx", counters.sent},
-                      {"bytes", counters.sent_bytes},
-                      {"drops", drops_json(counters.refused)}}}});
-  }
-  return rows;
+  return context.list_ports(only, stats_row);
 }
 
-Json metrics(const MethodContext& context, const Json& json) {
+LongAnswer metrics(const MethodContext& context, const Json& json) {
   Parameters("metrics", json).finish();
-  const Engine::Totals totals = context.bridge.engine().totals();
-  Metrics metrics{.version = kVersion,
-                  .uptime_seconds = context.uptime_seconds(),
-                  .learned = totals.learned,
-                  .buffers_free = totals.buffers_free,
-                  .events_lost = context.bridge.engine().events_lost(),
-                  .ports = {}};
-  for (const auto& [name, port] : context.bridge.config().ports) {
-    const PortStatus status = context.bridge.status_of(name);
-    const PortCounters& counters = totals.ports[status.index];
-    metrics.ports.push_back({name, port.segment, status.state, port.enforce,
-                             context.bridge.intake_of(name, counters.received), counters});
-  }
-  return openmetrics_text(metrics);
+  const auto next = [&context, metric = std::size_t{0},
+                     last = std::string()]() mutable -> std::optional<Json> {
+    if (metric > metric_count()) return std::nullopt;
+    if (metric == metric_count()) {
+      ++metric;
+      return kMetricsEnd;
+    }
+    const auto ports = context.ports_behind(last);
+    Json text = openmetrics_text(metrics_of(context, ports), metric, last.empty());
+    const bool goes_on = !ports.empty() && has_ports(metric);
+    metric += goes_on ? 0 : 1;
+    last = goes_on ? ports.back()->name : "";
+    return text;
+  };
+  return {.kind = LongAnswer::Kind::text, .next = next};
 }
 
 }  // namespace bulkhead::control

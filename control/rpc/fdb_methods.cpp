@@ -7,6 +7,23 @@
 namespace bulkhead::control {
 namespace {
 
+/// Which rows of the MAC table are asked for.
+struct FdbFilter {
+  std::optional<std::string> port;
+  std::optional<std::string> segment;
+
+  void add(Json& rows, MacAddress mac, const std::string& on, const std::string& in,
+           const char* kind, std::uint32_t age_seconds) const {
+    if ((port && on != *port) || (segment && in != *segment)) return;
+    rows.push_back({{"mac", config::to_text(mac)},
+                    {"vlan", nullptr},
+                    {"segment", in},
+                    {"port", on},
+                    {"kind", kind},
+                    {"age_seconds", age_seconds}});
+  }
+};
+
 /// The address in that segment, or in every one if it is empty. False if there is none.
 bool remove_statics(config::Config& config, MacAddress mac, const std::string& segment) {
   return std::erase_if(config.statics, [&](const config::Static& entry) {
@@ -17,35 +34,41 @@ bool remove_statics(config::Config& config, MacAddress mac, const std::string& s
 
 }  // namespace
 
-Json fdb_show(const MethodContext& context, const Json& json) {
+// In this order: what is bound, port by port; what is static; what is learned.
+LongAnswer fdb_show(const MethodContext& context, const Json& json) {
   Parameters parameters("fdb.show", json);
-  const auto port = parameters.word("port");
-  const auto segment = parameters.word("segment");
+  const FdbFilter filter{parameters.word("port"), parameters.word("segment")};
   parameters.finish();
-  if (port) context.require_port(*port);
-  if (segment) context.require_segment(*segment);
-  Json rows = Json::array();
-  const auto add = [&](MacAddress mac, const std::string& on, const std::string& in,
-                       const char* kind, std::uint32_t age_seconds) {
-    if ((port && on != *port) || (segment && in != *segment)) return;
-    rows.push_back({{"mac", config::to_text(mac)},
-                    {"vlan", nullptr},
-                    {"segment", in},
-                    {"port", on},
-                    {"kind", kind},
-                    {"age_seconds", age_seconds}});
+  if (filter.port) context.require_port(*filter.port);
+  if (filter.segment) context.require_segment(*filter.segment);
+  const auto next = [&context, filter, bound = std::string(), fixed = std::size_t{0},
+                     learned = Engine::FdbPlace{}]() mutable -> std::optional<Json> {
+    Json rows = Json::array();
+    const auto& statics = context.bridge.config().statics;
+    if (const auto ports = context.ports_behind(bound); !ports.empty()) {
+      for (const config::Port* port : ports) {
+        for (const MacAddress mac : port->macs) {
+          filter.add(rows, mac, port->name, port->segment, "bound", 0);
+        }
+      }
+      bound = ports.back()->name;
+    } else if (fixed < statics.size()) {
+      for (std::size_t i = 0; i < LongAnswer::kRowsPerPiece && fixed < statics.size(); ++i) {
+        const config::Static& entry = statics[fixed++];
+        filter.add(rows, entry.mac, entry.port, context.port_named(entry.port).segment, "static",
+                   0);
+      }
+    } else if (!learned.at_end) {
+      for (const CopyFdb::Row& row : context.bridge.engine().learned(learned)) {
+        filter.add(rows, row.mac, context.bridge.name_of(row.port).value_or("?"),
+                   context.bridge.segment_name(row.segment), "learned", row.age_ms / 1000);
+      }
+    } else {
+      return std::nullopt;
+    }
+    return rows;
   };
-  for (const auto& [name, bound] : context.bridge.config().ports) {
-    for (const MacAddress mac : bound.macs) add(mac, name, bound.segment, "bound", 0);
-  }
-  for (const config::Static& entry : context.bridge.config().statics) {
-    add(entry.mac, entry.port, context.port_named(entry.port).segment, "static", 0);
-  }
-  for (const CopyFdb::Row& row : context.bridge.engine().learned()) {
-    add(row.mac, context.bridge.name_of(row.port).value_or("?"),
-        context.bridge.segment_name(row.segment), "learned", row.age_ms / 1000);
-  }
-  return rows;
+  return {.next = next};
 }
 
 Json fdb_add(const MethodContext& context, const Json& json) {

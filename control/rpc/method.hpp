@@ -1,16 +1,20 @@
-// One method of the control socket: a function from parameters to an answer. The families are
-// files: port_methods.cpp, fdb_methods.cpp, counter_methods.cpp, observe_methods.cpp and
-// config_methods.cpp. methods.cpp has the table. Control thread only.
+// One method of the control socket: a function from parameters to an answer; from whose answer may
+// be long, to a LongAnswer, which the context outlives. The families are files: port_methods.cpp,
+// fdb_methods.cpp, counter_methods.cpp, observe_methods.cpp and config_methods.cpp. methods.cpp has
+// the table. Control thread only.
 #pragma once
 
 #include <array>
 #include <chrono>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "control/bridge/bridge.hpp"
+#include "control/rpc/long_answer.hpp"
 
 namespace bulkhead::control {
 
@@ -40,6 +44,12 @@ struct MethodContext {
   void require_port(const std::string& name) const { static_cast<void>(port_named(name)); }
   void require_segment(const std::string& name) const;
 
+  using PortRow = Json (*)(const MethodContext&, const config::Port&, const Engine::Totals&);
+  /// A row for each port, or for one of them. Throws FailureError if that is none.
+  [[nodiscard]] LongAnswer list_ports(const std::optional<std::string>& only, PortRow row) const;
+  /// The next ones in the order of their names, as many as fit into a piece of a long answer.
+  [[nodiscard]] std::vector<const config::Port*> ports_behind(const std::string& name) const;
+
   [[nodiscard]] std::uint64_t uptime_seconds() const;
 };
 
@@ -51,16 +61,16 @@ struct MethodContext {
 Json port_add(const MethodContext& context, const Json& parameters);
 Json port_set(const MethodContext& context, const Json& parameters);
 Json port_del(const MethodContext& context, const Json& parameters);
-Json port_show(const MethodContext& context, const Json& parameters);
+LongAnswer port_show(const MethodContext& context, const Json& parameters);
 
-Json fdb_show(const MethodContext& context, const Json& parameters);
+LongAnswer fdb_show(const MethodContext& context, const Json& parameters);
 Json fdb_add(const MethodContext& context, const Json& parameters);
 Json fdb_del(const MethodContext& context, const Json& parameters);
 Json fdb_flush(const MethodContext& context, const Json& parameters);
 
 Json status(const MethodContext& context, const Json& parameters);
-Json stats(const MethodContext& context, const Json& parameters);
-Json metrics(const MethodContext& context, const Json& parameters);
+LongAnswer stats(const MethodContext& context, const Json& parameters);
+LongAnswer metrics(const MethodContext& context, const Json& parameters);
 
 Json explain(const MethodContext& context, const Json& parameters);
 

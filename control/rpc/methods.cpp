@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 namespace bulkhead::control {
 namespace {
@@ -13,17 +14,26 @@ struct Method {
   std::string_view name;
   Effect effect;
   Json (*carry_out)(const MethodContext&, const Json&);  // nullptr: rpc.cpp's, which subscribes
+  LongAnswer (*carry_out_long)(const MethodContext&, const Json&) = nullptr;  // in its place
 };
 
 constexpr std::array kMethods{
-    Method{"status", Effect::reads, status},         Method{"port.add", Effect::changes, port_add},
-    Method{"port.set", Effect::changes, port_set},   Method{"port.del", Effect::changes, port_del},
-    Method{"port.show", Effect::reads, port_show},   Method{"fdb.show", Effect::reads, fdb_show},
-    Method{"fdb.add", Effect::changes, fdb_add},     Method{"fdb.del", Effect::changes, fdb_del},
-    Method{"fdb.flush", Effect::changes, fdb_flush}, Method{"stats", Effect::reads, stats},
-    Method{"metrics", Effect::reads, metrics},       Method{"monitor", Effect::reads, nullptr},
-    Method{"capture", Effect::reads, nullptr},       Method{"explain", Effect::reads, explain},
-    Method{"reload", Effect::changes, reload},       Method{"save", Effect::reads, save},
+    Method{"status", Effect::reads, status},
+    Method{"port.add", Effect::changes, port_add},
+    Method{"port.set", Effect::changes, port_set},
+    Method{"port.del", Effect::changes, port_del},
+    Method{"port.show", Effect::reads, nullptr, port_show},
+    Method{"fdb.show", Effect::reads, nullptr, fdb_show},
+    Method{"fdb.add", Effect::changes, fdb_add},
+    Method{"fdb.del", Effect::changes, fdb_del},
+    Method{"fdb.flush", Effect::changes, fdb_flush},
+    Method{"stats", Effect::reads, nullptr, stats},
+    Method{"metrics", Effect::reads, nullptr, metrics},
+    Method{"monitor", Effect::reads, nullptr},
+    Method{"capture", Effect::reads, nullptr},
+    Method{"explain", Effect::reads, explain},
+    Method{"reload", Effect::changes, reload},
+    Method{"save", Effect::reads, save},
 };
 
 const Method* find(const std::string& name) {
@@ -37,9 +47,18 @@ Json Methods::call(const std::string& method, const Json& parameters) const {
   return find(method)->carry_out(context_, parameters);
 }
 
+LongAnswer Methods::call_long(const std::string& method, const Json& parameters) const {
+  return find(method)->carry_out_long(context_, parameters);
+}
+
+bool Methods::answers_at_length(const std::string& method) {
+  const Method* found = find(method);
+  return found != nullptr && found->carry_out_long != nullptr;
+}
+
 bool Methods::knows(const std::string& method) {
   const Method* found = find(method);
-  return found != nullptr && found->carry_out != nullptr;
+  return found != nullptr && (found->carry_out != nullptr || found->carry_out_long != nullptr);
 }
 
 bool Methods::changes(const std::string& method) {
@@ -59,6 +78,36 @@ const config::Port& MethodContext::port_named(const std::string& name) const {
   const auto place = bridge.config().ports.find(name);
   if (place != bridge.config().ports.end()) return place->second;
   throw FailureError("port " + name + ": there is none; `bulkhead port show` lists them");
+}
+
+// By name: ports may come and go between two pieces.
+std::vector<const config::Port*> MethodContext::ports_behind(const std::string& name) const {
+  const auto& all = bridge.config().ports;
+  std::vector<const config::Port*> ports;
+  for (auto place = all.upper_bound(name);
+       place != all.end() && ports.size() < LongAnswer::kRowsPerPiece; ++place) {
+    ports.push_back(&place->second);
+  }
+  return ports;
+}
+
+LongAnswer MethodContext::list_ports(const std::optional<std::string>& only, PortRow row) const {
+  if (only) {
+    return {.next = [this, name = port_named(*only).name, row,
+                     is_done = false]() mutable -> std::optional<Json> {
+      if (std::exchange(is_done, true)) return std::nullopt;
+      return Json::array({row(*this, port_named(name), bridge.engine().totals())});
+    }};
+  }
+  return {.next = [this, row, last = std::string()]() mutable -> std::optional<Json> {
+    const auto ports = ports_behind(last);
+    if (ports.empty()) return std::nullopt;
+    const Engine::Totals totals = bridge.engine().totals();
+    Json rows = Json::array();
+    for (const config::Port* port : ports) rows.push_back(row(*this, *port, totals));
+    last = ports.back()->name;
+    return rows;
+  }};
 }
 
 void MethodContext::require_segment(const std::string& name) const {

@@ -18,6 +18,9 @@ class Methods {
   /// Throws UsageError, FailureError, ConfigError or BackendError. `method` is one that knows() is
   /// true for.
   Json call(const std::string& method, const Json& parameters) const;
+  /// The same for one that answers_at_length(). `next` throws the same.
+  LongAnswer call_long(const std::string& method, const Json& parameters) const;
+  [[nodiscard]] static bool answers_at_length(const std::string& method);
   [[nodiscard]] static bool knows(const std::string& method);
   /// Whether the method changes anything, which not everybody may. True if nobody knows it.
   [[nodiscard]] static bool changes(const std::string& method);

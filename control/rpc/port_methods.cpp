@@ -48,6 +48,49 @@ void put_port(const MethodContext& context, const config::Port& port) {
   context.change(std::move(next));
 }
 
+Json port_row(const MethodContext& context, const config::Port& port,
+              const Engine::Totals& totals) {
+  const PortStatus status = context.bridge.status_of(port.name);
+  const PortCounters& counters = totals.ports[status.index];
+  const Intake intake = context.bridge.intake_of(port.name, counters.received);
+  auto drops = counters.dropped;
+  for (std::size_t i = 0; i < drops.size(); ++i) drops[i] += counters.refused[i];
+  drops[index_of(DropReason::too_big)] += intake.too_big;
+  drops[index_of(DropReason::malformed)] += intake.malformed;
+  drops[index_of(DropReason::overrun)] += intake.overrun;
+  Json row{{"name", port.name},
+           {"segment", port.segment},
+           {"device", port.device},
+           {"attach", port.by_xdp() ? "xdp" : "conduit"},
+           {"state", control::name_of(status.state)},
+           {"worker", status.worker},
+           {"trusted", port.trusted},
+           {"isolated", port.isolated},
+           {"transit", port.transit},
+           {"unknown", port.unknown.value_or(port.trusted)},
+           {"mac", texts_json(port.macs, port.any_mac)},
+           {"ip", texts_json(port.addresses, port.any_ip)},
+           {"prefixes", texts_json(port.prefixes)},
+           {"routes", texts_json(port.routes)},
+           {"link_local", link_local_json(port)},
+           {"shared", shared_json(port)},
+           {"allow", texts_json(port.allow)},
+           {"limit", limit_json(port)},
+           {"enforce", port.enforce},
+           {"mtu", status.mtu},
+           {"rx_frames", counters.received},
+           {"rx_bytes", counters.received_bytes},
+           {"tx_frames", counters.sent},
+           {"tx_bytes", counters.sent_bytes},
+           {"drops", drops_json(drops)}};
+  if (status.nic != nullptr && status.state == PortState::up) {
+    row["queues"] = status.nic->queues().rx;
+    row["zero_copy"] = status.nic->is_zero_copy();
+  }
+  if (!status.why_waiting.empty()) row["why"] = status.why_waiting;
+  return row;
+}
+
 }  // namespace
 
 Json port_add(const MethodContext& context, const Json& json) {
@@ -81,56 +124,11 @@ Json port_del(const MethodContext& context, const Json& json) {
   return {{"name", name}};
 }
 
-Json port_show(const MethodContext& context, const Json& json) {
+LongAnswer port_show(const MethodContext& context, const Json& json) {
   Parameters parameters("port.show", json);
   const auto only = parameters.word("name");
   parameters.finish();
-  if (only) context.require_port(*only);
-  const Engine::Totals totals = context.bridge.engine().totals();
-  Json rows = Json::array();
-  for (const auto& [name, port] : context.bridge.config().ports) {
-    if (only && name != *only) continue;
-    const PortStatus status = context.bridge.status_of(name);
-    const PortCounters& counters = totals.ports[status.index];
-    const Intake intake = context.bridge.intake_of(name, counters.received);
-    auto drops = counters.dropped;
-    for (std::size_t i = 0; i < drops.size(); ++i) drops[i] += counters.refused[i];
-    drops[index_of(DropReason::too_big)] += intake.too_big;
-    drops[index_of(DropReason::malformed)] += intake.malformed;
-    drops[index_of(DropReason::overrun)] += intake.overrun;
-    Json row{{"name", name},
-             {"segment", port.segment},
-             {"device", port.device},
-             {"attach", port.by_xdp() ? "xdp" : "conduit"},
-             {"state", control::name_of(status.state)},
-             {"worker", status.worker},
-             {"trusted", port.trusted},
-             {"isolated", port.isolated},
-             {"transit", port.transit},
-             {"unknown", port.unknown.value_or(port.trusted)},
-             {"mac", texts_json(port.macs, port.any_mac)},
-             {"ip", texts_json(port.addresses, port.any_ip)},
-             {"prefixes", texts_json(port.prefixes)},
-             {"routes", texts_json(port.routes)},
-             {"link_local", link_local_json(port)},
-             {"shared", shared_json(port)},
-             {"allow", texts_json(port.allow)},
-             {"limit", limit_json(port)},
-             {"enforce", port.enforce},
-             {"mtu", status.mtu},
-             {"rx_frames", counters.received},
-             {"rx_bytes", counters.received_bytes},
-             {"tx_frames", counters.sent},
-             {"tx_bytes", counters.sent_bytes},
-             {"drops", drops_json(drops)}};
-    if (status.nic != nullptr && status.state == PortState::up) {
-      row["queues"] = status.nic->queues().rx;
-      row["zero_copy"] = status.nic->is_zero_copy();
-    }
-    if (!status.why_waiting.empty()) row["why"] = status.why_waiting;
-    rows.push_back(std::move(row));
-  }
-  return rows;
+  return context.list_ports(only, port_row);
 }
 
 }  // namespace bulkhead::control

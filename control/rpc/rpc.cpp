@@ -1,9 +1,13 @@
 #include "control/rpc/rpc.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "backends/error.hpp"
+#include "control/memory_reserve.hpp"
 
 namespace bulkhead::control {
 namespace {
@@ -63,6 +67,10 @@ Json carry_out(Methods& methods, const RpcRequest& request, bool may_change, Rpc
       answer.subscribe = true;
       return Json{{"kinds", answer.kinds}};
     }
+    if (methods.answers_at_length(method)) {
+      answer.pieces.emplace(methods.call_long(method, request.parameters), request.id);
+      return nullptr;
+    }
     return methods.call(method, request.parameters);
   } catch (const UsageError& error) {
     throw Failure{RpcError::invalid_params, error.what()};
@@ -74,6 +82,10 @@ Json carry_out(Methods& methods, const RpcRequest& request, bool may_change, Rpc
     throw Failure{RpcError::failed, error.what()};
   } catch (const BackendError& error) {
     throw Failure{RpcError::failed, error.what()};
+  } catch (const std::bad_alloc&) {
+    throw Failure{RpcError::failed, method + ": there is no memory for it"};
+  } catch (const std::exception& error) {
+    throw Failure{RpcError::failed, method + ": " + error.what()};
   }
 }
 
@@ -115,7 +127,35 @@ RpcRequest parse_request(std::string_view line) {
   return request;
 }
 
-RpcAnswer answer(Methods& methods, std::string_view line, bool may_change) {
+std::string RpcPieces::next() {
+  const bool is_list = answer_.kind == LongAnswer::Kind::list;
+  std::optional<Json> piece;
+  try {
+    piece = answer_.next();
+  } catch (const std::exception& error) {
+    if (has_begun_) throw;
+    is_done_ = true;
+    return dump(error_json(RpcError::failed, error.what(), id_));
+  }
+  std::string text;
+  if (!std::exchange(has_begun_, true)) {
+    text = "{\"id\":" + dump(id_) + ",\"jsonrpc\":\"2.0\",\"result\":" + (is_list ? "[" : "\"");
+  }
+  if (!piece) {
+    is_done_ = true;
+    return text + (is_list ? "]}" : "\"}");
+  }
+  if (is_list) {
+    for (const Json& row : *piece) text += (std::exchange(any_, true) ? "," : "") + dump(row);
+  } else {
+    const std::string quoted = dump(*piece);
+    text.append(quoted, 1, quoted.size() - 2);
+  }
+  return text;
+}
+
+RpcAnswer answer(Methods& methods, std::string_view line, bool may_change) try {
+  MemoryReserve::require();
   RpcAnswer answer;
   const RpcRequest request = parse_request(line);
   if (!request.refusal.empty()) {
@@ -124,7 +164,8 @@ RpcAnswer answer(Methods& methods, std::string_view line, bool may_change) {
   }
   try {
     const Json result = carry_out(methods, request, may_change, answer);
-    if (request.wants_answer) {
+    if (!request.wants_answer) answer.pieces.reset();
+    if (request.wants_answer && !answer.pieces) {
       answer.line = dump({{"jsonrpc", "2.0"}, {"result", result}, {"id", request.id}});
     }
   } catch (const Failure& failure) {
@@ -133,6 +174,11 @@ RpcAnswer answer(Methods& methods, std::string_view line, bool may_change) {
     }
   }
   return answer;
+} catch (const std::bad_alloc&) {
+  spdlog::warn("control socket: there is no memory for a request of {} bytes", line.size());
+  RpcAnswer refusal;
+  refusal.line = rpc_error_line(RpcError::failed, "there is no memory for the request");
+  return refusal;
 }
 
 }  // namespace bulkhead::control

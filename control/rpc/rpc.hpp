@@ -2,10 +2,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "control/rpc/long_answer.hpp"
 #include "control/rpc/methods.hpp"
 #include "control/rpc_error.hpp"
 
@@ -24,9 +27,28 @@ struct RpcRequest {
 /// Reads one line. Pure; never throws, whatever the line is.
 [[nodiscard]] RpcRequest parse_request(std::string_view line);
 
+/// The line of a long answer, in pieces.
+class RpcPieces {
+ public:
+  /// To the request `id`.
+  RpcPieces(LongAnswer answer, Json id) : answer_(std::move(answer)), id_(std::move(id)) {}
+  /// The next piece, without a newline at the end of the last one. Where the first one cannot be
+  /// made, it is an error; throws where a later one cannot, whose line cannot be ended.
+  [[nodiscard]] std::string next();
+  [[nodiscard]] bool is_done() const { return is_done_; }
+
+ private:
+  LongAnswer answer_;
+  Json id_;
+  bool has_begun_ = false;
+  bool is_done_ = false;
+  bool any_ = false;  // a row was in a piece
+};
+
 struct RpcAnswer {
   std::string line;  // without its newline; empty if nothing is to be answered (a notification)
-  bool subscribe = false;  // the peer wants events of `kinds` from now on
+  std::optional<RpcPieces> pieces;  // instead of `line`
+  bool subscribe = false;           // the peer wants events of `kinds` from now on
   std::vector<std::string> kinds;
   std::unique_ptr<Capture> capture;  // the peer wants what this forwards from now on
 };

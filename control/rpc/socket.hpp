@@ -1,21 +1,21 @@
 // The control socket: JSON-RPC over a local stream socket, one object a line. Control thread only.
+// What serves one client is a Peer.
 //
-// Invariant: no peer can make the daemon wait or grow. A request may have kRequestBytesMax, answers
-// that a peer does not read kUnreadBytesMax, or be one longer one; a peer beyond that is cut off.
-// Requests of one peer are answered one after the other, in order. Events and captured frames that
-// a peer does not read are left out.
+// Clients beyond kPeersMax are told so and hung up on; so are those beyond kPeersAlways while no
+// descriptor is left but those of the reserve. Where even that cannot be, they wait in the kernel's
+// queue.
 #pragma once
 
-#include <utility>
+#include <utility>  // boost/asio forgets it
 
 #include <boost/asio.hpp>
-#include <deque>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <set>
 #include <string>
 
-#include "control/rpc/rpc.hpp"
+#include "control/rpc/peer.hpp"
 
 namespace bulkhead::control {
 
@@ -41,7 +41,7 @@ class BoundSocket {
 class ControlSocket {
  public:
   static constexpr std::size_t kPeersMax = 512;
-  static constexpr std::size_t kUnreadBytesMax = 8 << 20;
+  static constexpr std::size_t kPeersAlways = 8;
 
   ControlSocket(boost::asio::io_context& context, const BoundSocket& bound, Methods& methods,
                 std::function<void(bool)> drops_watched);
@@ -53,16 +53,19 @@ class ControlSocket {
   void publish(const std::string& kind, const Json& event);
 
  private:
-  class Peer;
-
   void accept();
+  void accept_later(const std::string& why);
+  void take(boost::asio::local::stream_protocol::socket socket);
+  void complain(const std::string& text);
   void update_watchers();
 
-  Methods& methods_;
   std::function<void(bool)> drops_watched_;
   bool watched_ = false;
-  boost::asio::local::stream_protocol::acceptor acceptor_;
+  std::shared_ptr<Peers> shared_;
   std::set<std::shared_ptr<Peer>> peers_;
+  boost::asio::local::stream_protocol::acceptor acceptor_;
+  boost::asio::steady_timer pause_;  // until it accepts again
+  std::chrono::steady_clock::time_point complained_;
 };
 
 }  // namespace bulkhead::control

@@ -658,9 +658,9 @@ class Lab:
         new.write_text(to_toml(self.config) if text is None else text)
         new.replace(self.config_path)
 
-    def start(self, wait_ports=True, timeout=15, text=None):
+    def start(self, wait_ports=True, timeout=15, text=None, under=()):
         """Runs bulkheadd, with this text as its configuration if one is given, until it says
-        READY=1; DaemonFailed if it ends instead."""
+        READY=1; DaemonFailed if it ends instead. `under`: words before it, as of prlimit."""
         self.write_config(text)
         notify_path = self.directory / "notify.sock"
         notify_path.unlink(missing_ok=True)
@@ -669,7 +669,7 @@ class Lab:
             notify.settimeout(0.05)
             with open(self.log_path, "a") as log:
                 daemon = self.spawn(
-                    [BUILD / "bulkheadd", "--config", self.config_path], self.host.path,
+                    [*under, BUILD / "bulkheadd", "--config", self.config_path], self.host.path,
                     stdout=log, stderr=log, env=os.environ | {"NOTIFY_SOCKET": str(notify_path)})
             deadline = time.monotonic() + timeout
             while True:

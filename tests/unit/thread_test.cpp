@@ -120,7 +120,7 @@ TEST(Threads, ControlCommandsAWorkerUnderTraffic) {
     received = copy.counters[0].received;
     EXPECT_EQ(copy.buffers_free, bridge.pool.chunk_count());
 
-    CopyFdb rows(100);
+    CopyFdb rows(0, 100);
     call(rows);
     EXPECT_LE(rows.rows.size(), 20u);
     Explain explain(bridge.port("a"), frame('*', 'a'));

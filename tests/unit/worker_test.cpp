@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "dataplane/commands.hpp"
 #include "tests/unit/test_bridge.hpp"
 
@@ -216,7 +218,7 @@ TEST_F(WorkerTest, CopiesWhatIsAliveWithAges) {
   bridge_.now_ms += 9'000;
   bridge_.learn("m", mac('z'));
   bridge_.now_ms += 1'000;  // 'k' is dead, swept or not
-  CopyFdb copy(100);
+  CopyFdb copy(0, 100);
   run(copy);
   ASSERT_EQ(copy.rows.size(), 1u);
   EXPECT_EQ(copy.rows[0].mac, mac('z'));
@@ -227,20 +229,36 @@ TEST_F(WorkerTest, CopiesWhatIsAliveWithAges) {
 
 TEST_F(LargeWorkerTest, CopiesTheTableInSlices) {
   learn_many(2000);
-  CopyFdb copy(5000);
+  CopyFdb copy(0, 5000);
   const auto slices = static_cast<int>(bridge_.fdb->bucket_count() / kCopiesPerRound);
   ASSERT_GT(slices, 10);
   EXPECT_EQ(run(copy), slices);
   EXPECT_EQ(copy.rows.size(), 2000u);
 }
 
-TEST_F(LargeWorkerTest, CopiesNoMoreThanThereIsRoomFor) {
+TEST_F(LargeWorkerTest, CopiesNoMoreThanThereIsRoomForAndGoesOnThere) {
   learn_many(2000);
-  CopyFdb copy(10);
-  const CopyFdb::Row* room = copy.rows.data();
+  std::set<std::uint64_t> seen;
+  std::uint32_t place = 0;
+  int commands = 0;
+  do {
+    CopyFdb copy(place, 10);
+    const CopyFdb::Row* room = copy.rows.data();
+    run(copy);
+    EXPECT_LE(copy.rows.size(), 10u);
+    EXPECT_EQ(copy.rows.data(), room) << "nothing was allocated on the worker's thread";
+    for (const CopyFdb::Row& row : copy.rows) EXPECT_TRUE(seen.insert(row.mac.value).second);
+    place = copy.place;
+  } while (place != 0 && ++commands < 10'000);
+  EXPECT_EQ(seen.size(), 2000u);
+}
+
+TEST_F(LargeWorkerTest, CopiesNothingFromBeyondATableThatIsSmallerByNow) {
+  learn_many(20);
+  CopyFdb copy(bridge_.fdb->bucket_count(), 10);
   run(copy);
-  EXPECT_EQ(copy.rows.size(), 10u);
-  EXPECT_EQ(copy.rows.data(), room) << "nothing was allocated on the worker's thread";
+  EXPECT_TRUE(copy.rows.empty());
+  EXPECT_EQ(copy.place, 0u);
 }
 
 TEST_F(LargeWorkerTest, ForwardsBetweenTheSlicesOfACommand) {
