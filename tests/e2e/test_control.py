@@ -489,6 +489,27 @@ def test_interleaved(lab):
         assert [left.line()["id"] for _ in range(50)] == list(range(50))
 
 
+def test_a_thousand_commands_a_second(lab):
+    """A thousand changes of one port, as fast as they are taken, and commands of another client
+    between them: all are answered in order, nobody waits long, and an unrelated pair of guests loses
+    nothing."""
+    with Stream(lab.guests["vm1"], lab.guests["vm2"]), Client(lab) as hasty, Client(lab) as other:
+        lab.bh("port", "add", "late", "--device", "late", "--mac", new_mac(), "--ip", "any")
+        waits = []
+        for first in range(0, 1000, 50):
+            hasty.send(b"".join(request("port.set", number, name="late", isolated=number % 2 == 0)
+                                for number in range(first, first + 50)))
+            start = time.monotonic()
+            assert "result" in other.ask("status")
+            waits.append(time.monotonic() - start)
+            answers = [hasty.line() for _ in range(50)]
+            assert [answer["id"] for answer in answers] == list(range(first, first + 50))
+            assert all("result" in answer for answer in answers), answers
+        assert max(waits) < 2, waits
+        assert lab.port("late")["isolated"] is False
+        lab.bh("port", "del", "late")
+
+
 def test_nonsense_between_good_requests(lab):
     """On one connection a good request behind a bad one is answered."""
     with Client(lab) as client:

@@ -1,11 +1,12 @@
 """The lab itself, on a Linux bridge in the daemon's place: what the other tests trust."""
 
+import re
 import time
 
 import pytest
 
 from frames import IPV4, Watch, new_mac, new_token
-from lab import HostWatch, Lab, Stream
+from lab import REPOSITORY, HostWatch, Lab, Stream
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +114,13 @@ def test_host_watch_hears(lab):
         assert vm1.ping("fd77::99").lost == 0
         seen = watch.seen()
         assert {"Ip6InReceives", "Icmp6InMsgs", "IPv6"} <= set(seen)
+
+
+def test_testing_page_names_tests_that_exist():
+    """docs/TESTING.md."""
+    text = (REPOSITORY / "docs/TESTING.md").read_text()
+    sources = "".join(path.read_text() for path in (REPOSITORY / "tests/e2e").glob("*.py"))
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) > 50 and not named - set(re.findall(r"^def (test_\w+)", sources, re.M))
+    files = set(re.findall(r"`(test_\w+\.py)`", text))
+    assert all((REPOSITORY / "tests/e2e" / name).exists() for name in files), files

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from frames import BROADCAST, IPV4, Watch, checksum, new_token
-from lab import MTU_MAX, DaemonFailed, HostWatch, Lab
+from lab import MTU_MAX, DaemonFailed, HostWatch, Lab, wait_until
 
 PAIRS = ["vm1 vm2", "vm1 vm3", "vm3 vm4", "vm1 uplink", "vm3 uplink"]
 
@@ -226,6 +226,22 @@ def test_receiver_with_a_smaller_mtu():
             with lab.counts("small", "too_big", side="egress"):
                 frame = big.frame_to(BROADCAST, new_token(), size=1415)
                 assert set(watch.who_gets(big, frame)) == {"other"}
+        lab.ledger()
+
+
+def test_mtu_grows_beyond_the_limit():
+    """A device that is given an MTU beyond the limit while it runs is named in the log with the
+    limit; what is longer is dropped as too_big, and what is not passes as before."""
+    with Lab() as lab:
+        big, other = lab.veth("big"), lab.veth("other")
+        lab.start()
+        lab.host.ip("link set big mtu 9000")
+        big.netns.ip("link set eth0 mtu 9000")
+        wait_until(lambda: "9000" in lab.log() and str(MTU_MAX) in lab.log(), what="it is logged")
+        with lab.counts("big", "too_big", count=3):
+            assert big.ping(other.ip4, count=3, size=5000, options=["-M", "do"]).received == 0
+        assert big.ping(other.ip4, count=10, size=1400).lost == 0
+        assert big.tcp_mbps(other, reverse=True) > 50
         lab.ledger()
 
 
