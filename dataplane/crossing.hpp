@@ -43,10 +43,10 @@ struct Crossing {
   PortIndex to = kNoPort;                           // unicast
   SegmentIndex segment = 0;                         // learned, aged
   std::uint32_t length = 0;                         // of a frame, whole
-  std::uint32_t stamp = 0;                          // learned, aged: of the lesson
   std::uint32_t generation = 0;  // unicast: of the snapshot whose check E it has passed; 0: none
   Buffer* head = nullptr;        // of a frame
   MacAddress mac;                // learned, aged; unicast: its destination, or zero if a group
+  std::uint64_t stamp = 0;       // learned, aged: of the lesson
   std::uint64_t interface = 0;   // claimed
 
   [[nodiscard]] bool is_frame() const { return kind == Kind::unicast || kind == Kind::flood; }

@@ -67,16 +67,16 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, const MacTable::H
 }
 
 void Fdb::hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind kind,
-               std::uint32_t stamp) {
-  constexpr std::uint32_t kWorkerBits = kWorkersMax - 1;
-  if (is_later(stamp, clock_)) clock_ = (stamp & ~kWorkerBits) | (clock_ & kWorkerBits);
+               std::uint64_t stamp) {
+  constexpr std::uint64_t kWorkerBits = kWorkersMax - 1;
+  if (stamp > clock_) clock_ = (stamp & ~kWorkerBits) | (clock_ & kWorkerBits);
   MacTable::Entry* entry = table_.find(mac, segment);
   if (entry == nullptr) {
     entry = table_.insert(mac, segment);
     if (entry == nullptr) return;  // no place: unknown here
     ++heard_count_;
   } else {
-    if (!is_later(stamp, stamp_of(*entry))) return;
+    if (stamp <= stamp_of(*entry)) return;
     if (!entry->heard) {
       ++heard_count_;
       --in_segment_[segment];
@@ -91,7 +91,7 @@ void Fdb::hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind k
   ++on_port_[port];
 }
 
-void Fdb::forget_heard(MacAddress mac, SegmentIndex segment, std::uint32_t stamp) {
+void Fdb::forget_heard(MacAddress mac, SegmentIndex segment, std::uint64_t stamp) {
   MacTable::Entry* entry = table_.find(mac, segment);
   if (entry != nullptr && entry->heard && stamp_of(*entry) == stamp) forget(*entry);
 }

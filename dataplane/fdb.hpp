@@ -9,6 +9,7 @@
 // the others (dataplane/crossing), whose entries are `heard` and live until it says otherwise. Each
 // lesson has a stamp, greater than that of every lesson its worker knew of; where two workers learn
 // an address at once, all keep the one with the greater stamp, in whatever order they hear of them.
+// A stamp has 64 bits, so that it never wraps: ten million lessons a second take 3,600 years.
 // (L. Lamport, "Time, clocks, and the ordering of events in a distributed system", 1978.)
 #pragma once
 
@@ -80,10 +81,10 @@ class Fdb {
 
   /// Another worker's port has taught it, with that stamp.
   void hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind kind,
-            std::uint32_t stamp);
+            std::uint64_t stamp);
   /// The worker whose lesson had the stamp has forgotten it.
-  void forget_heard(MacAddress mac, SegmentIndex segment, std::uint32_t stamp);
-  [[nodiscard]] std::uint32_t stamp_of(const MacTable::Entry& entry) const {
+  void forget_heard(MacAddress mac, SegmentIndex segment, std::uint64_t stamp);
+  [[nodiscard]] std::uint64_t stamp_of(const MacTable::Entry& entry) const {
     return stamps_[table_.place_of(entry)];
   }
 
@@ -173,14 +174,10 @@ class Fdb {
     return std::ranges::find(macs, entry.mac()) != macs.end();
   }
 
-  /// Stamps are a count, and the worker in the lowest bits: no two are the same.
-  static bool is_later(std::uint32_t stamp, std::uint32_t than) {
-    return static_cast<std::int32_t>(stamp - than) > 0;
-  }
-
   MacTable table_;
-  std::vector<std::uint32_t> stamps_;  // by place in the table
-  std::uint32_t clock_;                // the last stamp
+  // Stamps are a count, and the worker in the lowest bits: no two are the same.
+  std::vector<std::uint64_t> stamps_;  // by place in the table
+  std::uint64_t clock_;                // the last stamp
   std::array<std::uint32_t, kPortsMax> on_port_{};
   std::array<std::uint32_t, kSegmentsMax> in_segment_{};  // its own
   std::size_t heard_count_ = 0;

@@ -172,7 +172,7 @@ TEST_F(TwoWorkers, AllAgreeOnAnAddressThatTwoLearnAtOnce) {
     announce(first_hears_first ? first : second, first_hears_first ? m : n, third);
     announce(first_hears_first ? second : first, first_hears_first ? n : m, third);
     const auto* lesson = second.find(snapshot, x, team.now_ms + 1);
-    const std::uint32_t stamp = second.stamp_of(*lesson);
+    const std::uint64_t stamp = second.stamp_of(*lesson);
     announce(first, m, second);
     first.hear(mac('x'), 0, n, EntryKind::learned_guest, stamp);
     for (const Fdb* fdb : {&first, &second, &third}) {
@@ -183,6 +183,25 @@ TEST_F(TwoWorkers, AllAgreeOnAnAddressThatTwoLearnAtOnce) {
     // An older lesson that ends does not end the one that counts.
     second.forget_heard(mac('x'), 0, stamp);
     EXPECT_NE(second.find(snapshot, x, team.now_ms + 1), nullptr);
+  }
+}
+
+// An entry that nobody has touched for 134 million lessons, and more: 2^31 and 2^32 stamps ago.
+TEST_F(TwoWorkers, ALessonIsLaterHoweverMuchWasLearnedInBetween) {
+  const Snapshot& snapshot = *team.members[0]->snapshot;
+  const MacTable::Hashed x = snapshot.bound.hashed(mac('x'), 0);
+  for (const std::uint64_t others : {0x7fff'fff0u, 0x8000'0000u, 0xffff'fff0u}) {
+    Fdb first(256, team.key, 0), second(256, team.key, 1);
+    first.learn(snapshot, team.port("m"), x, false, Fdb::Change::insert, team.now_ms);
+    second.hear(mac('y'), 0, team.port("m"), EntryKind::learned_guest, others);
+    for (int i = 0; i < 3; ++i) {  // on both sides of the limit
+      second.learn(snapshot, team.port("n"), x, false,
+                   i == 0 ? Fdb::Change::insert : Fdb::Change::move, team.now_ms);
+      const std::uint64_t stamp = second.stamp_of(*second.find(snapshot, x, team.now_ms));
+      first.hear(mac('x'), 0, team.port("n"), EntryKind::learned_guest, stamp);
+      EXPECT_EQ(first.find(snapshot, x, team.now_ms)->port, team.port("n")) << others << '+' << i;
+      EXPECT_EQ(first.stamp_of(*first.find(snapshot, x, team.now_ms)), stamp);
+    }
   }
 }
 
