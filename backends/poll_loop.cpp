@@ -121,6 +121,7 @@ void PollLoop::run() {
   std::int64_t busy_us = monotonic_us();
   while (!stop_.load(std::memory_order_relaxed)) {
     const std::int64_t now_us = monotonic_us();
+    rounds_.store(rounds() + 1, std::memory_order_relaxed);
     const Worker::Round round = worker_.round(static_cast<std::uint32_t>(now_us / 1000));
     tell_control(now_us);
     tell_workers(round.told);

@@ -65,6 +65,8 @@ class PollLoop {
 
   /// Control pushed a command: wakes the thread if it sleeps.
   void wake();
+  /// How many the worker has begun: shows that it lives. Any thread.
+  [[nodiscard]] std::uint64_t rounds() const { return rounds_.load(std::memory_order_relaxed); }
 
  private:
   void start();
@@ -80,6 +82,7 @@ class PollLoop {
   std::vector<pollfd> fds_;  // the bell first, then the backends'
   std::int64_t told_us_ = 0;
   std::atomic<bool> stop_ = false;
+  std::atomic<std::uint64_t> rounds_ = 0;
   std::promise<void> confined_;
   std::thread thread_;
 };

@@ -92,6 +92,7 @@ Daemon::Daemon(const BoundSocket& bound, StateFile& state_file, const StateFile:
       signals_(context_, SIGTERM, SIGINT, SIGHUP),
       timer_(context_),
       catch_up_timer_(context_) {
+  bridge_.engine().while_waiting([this] { feed_watchdog(); });
   socket_ = std::make_unique<ControlSocket>(context_, bound, methods_, [this](bool watched) {
     bridge_.engine().call_all([&](std::uint8_t) {
       return std::make_unique<WatchDrops>(watched ? DropReporter::kWatched : DropReporter::kQuiet);
@@ -246,9 +247,8 @@ void Daemon::feed_watchdog() {
   if (sd_watchdog_enabled(0, &limit_us) <= 0) return;
   const auto now = Clock::now();
   if (now - watchdog_fed_ < std::chrono::microseconds(limit_us / 3)) return;
+  if (!bridge_.engine().workers_get_on()) return;  // again at the next tick
   watchdog_fed_ = now;
-  // Throws if a worker does not answer.
-  bridge_.engine().call_all([](std::uint8_t) { return std::make_unique<Ping>(); });
   sd_notify(0, "WATCHDOG=1");
 }
 

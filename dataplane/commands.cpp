@@ -37,23 +37,56 @@ bool Unplug::step(Worker& worker, std::uint32_t) {
 }
 
 bool FlushFdb::step(Worker& worker, std::uint32_t) {
-  const std::size_t announced_max = worker.crossings().room() / MacTable::kBucketEntries;
-  if (announced_max == 0) return false;
-  const auto buckets =
-      static_cast<std::uint32_t>(std::min<std::size_t>(kCopiesPerRound, announced_max));
-  place_ = worker.fdb().visit(place_, buckets, [&](const MacTable::Entry& entry) {
-    const bool match = !entry.heard && (port == kNoPort || entry.port == port) &&
-                       (any_mac || (entry.mac() == mac && entry.segment() == segment));
-    if (!match) return false;
-    ++forgotten;
-    worker.announce_aged(entry);
-    return true;
+  const bool is_one = what_.mac && what_.segment;
+  if (!(is_one ? forget_one(worker) : forget_many(worker))) return false;
+  if (what_.reset) {
+    worker.forwarder().counters(what_.port) = {};
+    worker.forwarder().limiter().reset(what_.port);
+    worker.fdb().forget_claims(what_.port);
+  }
+  return true;
+}
+
+bool FlushFdb::concerns(const MacTable::Entry& entry) const {
+  return !entry.heard && (what_.port == kNoPort || entry.port == what_.port) &&
+         (!what_.segment || entry.segment() == *what_.segment) &&
+         (!what_.mac || entry.mac() == *what_.mac);
+}
+
+bool FlushFdb::may_find_more(const Fdb& fdb) const {
+  return fdb.own_count() > 0 && (what_.port == kNoPort || fdb.own_count_on(what_.port) > 0) &&
+         (!what_.segment || fdb.own_count_in(*what_.segment) > 0);
+}
+
+void FlushFdb::forget(Worker& worker, const MacTable::Entry& entry) {
+  ++forgotten;
+  worker.announce_aged(entry);
+}
+
+bool FlushFdb::forget_one(Worker& worker) {
+  if (worker.crossings().room() == 0) return false;
+  worker.fdb().visit_one(*what_.mac, *what_.segment, [&](const MacTable::Entry& entry) {
+    const bool goes = concerns(entry);
+    if (goes) forget(worker, entry);
+    return goes;
   });
-  if (place_ != 0) return false;
-  if (reset) {
-    worker.forwarder().counters(port) = {};
-    worker.forwarder().limiter().reset(port);
-    worker.fdb().forget_claims(port);
+  return true;
+}
+
+bool FlushFdb::forget_many(Worker& worker) {
+  std::uint32_t buckets = kTableBucketsPerRound;
+  while (may_find_more(worker.fdb())) {
+    // What is forgotten is announced: as much of it as there is room for.
+    const std::size_t announced_max = worker.crossings().room() / MacTable::kBucketEntries;
+    const auto slice = static_cast<std::uint32_t>(std::min<std::size_t>(buckets, announced_max));
+    if (slice == 0) return false;
+    buckets -= slice;
+    place_ = worker.fdb().visit(place_, slice, [&](const MacTable::Entry& entry) {
+      const bool goes = concerns(entry);
+      if (goes) forget(worker, entry);
+      return goes;
+    });
+    if (place_ == 0) break;
   }
   return true;
 }
@@ -65,7 +98,8 @@ bool CopyFdb::step(Worker& worker, std::uint32_t now_ms) {
   }
   const Snapshot& snapshot = worker.snapshot();
   const std::size_t fitting = (rows_max_ - rows.size()) / MacTable::kBucketEntries;
-  const auto buckets = static_cast<std::uint32_t>(std::min<std::size_t>(kCopiesPerRound, fitting));
+  const auto buckets =
+      static_cast<std::uint32_t>(std::min<std::size_t>(kTableBucketsPerRound, fitting));
   if (buckets == 0) return true;
   place = worker.fdb().visit(place, buckets, [&](const MacTable::Entry& entry) {
     if (!entry.heard && worker.fdb().is_alive(snapshot, entry, now_ms)) {

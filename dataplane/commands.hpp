@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "dataplane/counters.hpp"
@@ -13,12 +14,6 @@
 #include "dataplane/worker.hpp"
 
 namespace bulkhead {
-
-/// Shows that the worker makes progress.
-class Ping : public Command {
- public:
-  bool step(Worker&, std::uint32_t) override { return true; }
-};
 
 /// Is done when everything has been taken that other workers had sent before.
 class Drain : public Command {
@@ -68,19 +63,30 @@ class Unplug : public Command {
   Attachment* attachment = nullptr;
 };
 
-/// Forgets learned addresses: of one port, of one segment and address, or all, as far as they are
-/// the worker's own. The others hear of it.
+/// Forgets learned addresses, as far as they are the worker's own; the others hear of it. One
+/// address is found by its hash. For more the table is looked through, kTableBucketsPerRound a
+/// round, until there are no more such addresses: a port that has taught nothing costs nothing.
 class FlushFdb : public Command {
  public:
+  /// Which ones: all that is said must be so.
+  struct What {
+    PortIndex port = kNoPort;  // kNoPort: any
+    std::optional<SegmentIndex> segment;
+    std::optional<MacAddress> mac;
+    bool reset = false;  // `port` itself too: its place is to be used for another
+  };
+  explicit FlushFdb(const What& what) : what_(what) {}
   bool step(Worker& worker, std::uint32_t now_ms) override;
-  PortIndex port = kNoPort;  // kNoPort: any
-  bool any_mac = true;
-  MacAddress mac;               // unless any_mac
-  SegmentIndex segment = 0;     // unless any_mac
-  bool reset = false;           // `port` itself too: its place is to be used for another
   std::uint32_t forgotten = 0;  // result
 
  private:
+  [[nodiscard]] bool concerns(const MacTable::Entry& entry) const;
+  [[nodiscard]] bool may_find_more(const Fdb& fdb) const;
+  bool forget_one(Worker& worker);
+  bool forget_many(Worker& worker);
+  void forget(Worker& worker, const MacTable::Entry& entry);
+
+  What what_;
   std::uint32_t place_ = 0;
 };
 

@@ -40,8 +40,6 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, const MacTable::H
       return before;
     case Change::insert:
       entry = table_.insert(source);
-      ++on_port_[from];
-      ++in_segment_[port.segment];
       break;
     case Change::move:
       entry = table_.find(source);
@@ -49,20 +47,16 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, const MacTable::H
         before = entry->port;
         ++entry->moves;
       }
-      --on_port_[entry->port];
-      ++on_port_[from];
-      if (entry->heard) {
-        entry->heard = false;
-        --heard_count_;
-        ++in_segment_[port.segment];
-      }
+      count_out(*entry);
       break;
   }
   clock_ += kWorkersMax;
   stamps_[table_.place_of(*entry)] = clock_;
+  entry->heard = false;
   entry->port = from;
   entry->kind = kind_of(port, shared);
   entry->seen_ms = now_ms;
+  count_in(*entry);
   return before;
 }
 
@@ -74,21 +68,16 @@ void Fdb::hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind k
   if (entry == nullptr) {
     entry = table_.insert(mac, segment);
     if (entry == nullptr) return;  // no place: unknown here
-    ++heard_count_;
   } else {
     if (stamp <= stamp_of(*entry)) return;
-    if (!entry->heard) {
-      ++heard_count_;
-      --in_segment_[segment];
-    }
     if (entry->port != port && entry->moves < kMovesPerSweep) entry->moves += 1;
-    --on_port_[entry->port];
+    count_out(*entry);
   }
   entry->heard = true;
   entry->port = port;
   entry->kind = kind;
   stamps_[table_.place_of(*entry)] = stamp;
-  ++on_port_[port];
+  count_in(*entry);
 }
 
 void Fdb::forget_heard(MacAddress mac, SegmentIndex segment, std::uint64_t stamp) {
@@ -96,13 +85,28 @@ void Fdb::forget_heard(MacAddress mac, SegmentIndex segment, std::uint64_t stamp
   if (entry != nullptr && entry->heard && stamp_of(*entry) == stamp) forget(*entry);
 }
 
-void Fdb::forget(MacTable::Entry& entry) {
+void Fdb::count_in(const MacTable::Entry& entry) {
+  ++on_port_[entry.port];
+  if (entry.heard) {
+    ++heard_count_;
+  } else {
+    ++own_on_port_[entry.port];
+    ++in_segment_[entry.segment()];
+  }
+}
+
+void Fdb::count_out(const MacTable::Entry& entry) {
   --on_port_[entry.port];
   if (entry.heard) {
     --heard_count_;
   } else {
+    --own_on_port_[entry.port];
     --in_segment_[entry.segment()];
   }
+}
+
+void Fdb::forget(MacTable::Entry& entry) {
+  count_out(entry);
   table_.erase(entry);
 }
 
@@ -143,12 +147,7 @@ void Fdb::take_over(Fdb& other) {
         to != nullptr) {
       *to = from;
       stamps_[table_.place_of(*to)] = other.stamp_of(from);
-      ++on_port_[from.port];
-      if (from.heard) {
-        ++heard_count_;
-      } else {
-        ++in_segment_[from.segment()];
-      }
+      count_in(from);
     }
     return false;
   });

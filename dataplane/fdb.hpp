@@ -136,6 +136,13 @@ class Fdb {
     return place;
   }
 
+  /// The same with the one entry of an address, if there is one.
+  template <class Visitor>
+  void visit_one(MacAddress mac, SegmentIndex segment, Visitor&& visitor) {
+    MacTable::Entry* entry = table_.find(mac, segment);
+    if (entry != nullptr && visitor(std::as_const(*entry))) forget(*entry);
+  }
+
   /// Takes over every entry of `other`, whose table was smaller.
   void take_over(Fdb& other);
 
@@ -150,6 +157,10 @@ class Fdb {
   [[nodiscard]] std::size_t size() const { return table_.used(); }
   /// Of them, what this worker's ports have taught.
   [[nodiscard]] std::size_t own_count() const { return table_.used() - heard_count_; }
+  [[nodiscard]] std::uint32_t own_count_on(PortIndex port) const { return own_on_port_[port]; }
+  [[nodiscard]] std::uint32_t own_count_in(SegmentIndex segment) const {
+    return in_segment_[segment];
+  }
   [[nodiscard]] std::size_t room() const { return table_.room(); }
   [[nodiscard]] HashKey hash_key() const { return table_.hash_key(); }
 
@@ -167,6 +178,9 @@ class Fdb {
     return (place + 1) & (table_.bucket_count() - 1);
   }
   void forget(MacTable::Entry& entry);
+  /// An entry is on its port from now on, or not any more.
+  void count_in(const MacTable::Entry& entry);
+  void count_out(const MacTable::Entry& entry);
   /// Whether the entry is of an address that its port may still hold by turns with others.
   [[nodiscard]] static bool has_shared(const Snapshot& snapshot, const MacTable::Entry& entry) {
     if (!snapshot.has(entry.port) || entry.kind != EntryKind::shared) return false;
@@ -179,6 +193,7 @@ class Fdb {
   std::vector<std::uint64_t> stamps_;  // by place in the table
   std::uint64_t clock_;                // the last stamp
   std::array<std::uint32_t, kPortsMax> on_port_{};
+  std::array<std::uint32_t, kPortsMax> own_on_port_{};
   std::array<std::uint32_t, kSegmentsMax> in_segment_{};  // its own
   std::size_t heard_count_ = 0;
   std::uint32_t sweep_place_ = 0;

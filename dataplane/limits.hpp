@@ -22,6 +22,10 @@ inline constexpr std::uint8_t kMovesPerSweep = 5;    // moves of one MAC between
 inline constexpr std::size_t kClaimsMax = 16;  // link-local addresses a port with "any" may claim
 inline constexpr std::uint32_t kSweepMilliseconds = 1000;
 inline constexpr std::uint32_t kSweepBucketsPerRound = 512;
-inline constexpr std::uint32_t kCopiesPerRound = 256;  // table buckets or ports copied a round
+inline constexpr std::uint32_t kCopiesPerRound = 256;  // ports copied a round
+// Table buckets that a command looks at a round, one cache line each: some 10 µs, beside which a
+// round with frames takes ten times as long. So a command gets through a table of a million
+// addresses within 1,024 rounds, however busy the worker is.
+inline constexpr std::uint32_t kTableBucketsPerRound = 2048;
 
 }  // namespace bulkhead

@@ -494,7 +494,7 @@ void Bridge::remove(const std::string& name, Attached& attached, bool release) {
   let_device_go(attached, release);
   // Nothing of the port may be left when its place is used for another.
   engine_->drain();
-  FlushFdb flush;
+  FlushFdb::What flush;
   flush.port = attached.index;
   flush.reset = true;
   engine_->flush(flush);

@@ -1,10 +1,10 @@
 #include "control/bridge/engine.hpp"
 
 #include <malloc.h>
-#include <poll.h>
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "backends/error.hpp"
@@ -38,7 +38,8 @@ Engine::Engine(const Snapshot& first, HashKey key, std::size_t fdb_entries, cons
       bells_(make_many<Bell>(options.workers)),
       passages_(make_many<Passage>(std::size_t{options.workers} * options.workers)),
       workers_(make_many<Running>(options.workers)),
-      guard_(workers_.front()->device.ifindex()) {
+      guard_(workers_.front()->device.ifindex()),
+      courier_(events_fd_) {
   for (std::uint8_t i = 0; i < options.workers; ++i) {
     Running& running = *workers_[i];
     running.socket = std::make_unique<ReceiveSocket>(umem_, i, running.device.peer_name());
@@ -63,6 +64,7 @@ Engine::Engine(const Snapshot& first, HashKey key, std::size_t fdb_entries, cons
     running.loop =
         std::make_unique<PollLoop>(*running.worker, running.mailbox,
                                    std::vector{running.socket->fd(), running.nic_poll.fd()}, loop);
+    courier_.add_worker(running.mailbox, [&running] { running.loop->wake(); });
   }
 }
 
@@ -88,55 +90,24 @@ std::unique_ptr<Crossings> Engine::crossings_of(std::uint8_t worker) {
   return std::make_unique<Crossings>(worker, peers);
 }
 
-void Engine::call(std::uint8_t worker, Command& command) {
-  constexpr int kTries = 500;
-  constexpr int kTryMilliseconds = 10;
-  Running& running = *workers_[worker];
-  awaited_ = &command;
-  running.mailbox.commands.push(&command);
-  running.loop->wake();
-  for (int i = 0; i < kTries && awaited_ != nullptr; ++i) {
-    pollfd fd{events_fd_, POLLIN, 0};
-    ::poll(&fd, 1, kTryMilliseconds);
-    collect();
-  }
-  if (awaited_ == nullptr) return;
-  // The worker still has a pointer to it: nothing can go on safely.
-  throw std::logic_error("worker " + std::to_string(worker) + " does not answer");
+bool Engine::workers_get_on() {
+  const auto gets_on = [](const auto& running) {
+    return running->loop->rounds() != running->rounds_seen;
+  };
+  if (!std::ranges::all_of(workers_, gets_on)) return false;
+  for (const auto& running : workers_) running->rounds_seen = running->loop->rounds();
+  return true;
 }
 
-void Engine::collect() {
-  clear_eventfd(events_fd_);
-  Event event;
-  for (const auto& running : workers_) {
-    while (running->mailbox.events.pop(event)) {
-      if (event.kind == Event::Kind::done) {
-        if (event.command == awaited_) awaited_ = nullptr;
-      } else {
-        events_.push_back(event);
-      }
-    }
-  }
-}
-
-std::deque<Event> Engine::take_events() {
-  collect();
-  return std::exchange(events_, {});
-}
-
-std::uint64_t Engine::events_lost() const {
-  std::uint64_t lost = 0;
-  for (const auto& running : workers_) lost += running->mailbox.events_lost;
-  return lost;
-}
-
+// What may fail, for want of memory, comes before any worker has the new policy.
 void Engine::swap(const Snapshot& next) {
   ++generation_;
+  std::vector<std::unique_ptr<const Snapshot>> parts;
+  for (std::uint8_t i = 0; i < worker_count(); ++i) parts.push_back(snapshot_for(next, i));
   for (std::uint8_t i = 0; i < worker_count(); ++i) {
-    auto snapshot = snapshot_for(next, i);
-    SwapSnapshot command(snapshot.get());
+    SwapSnapshot command(parts[i].get());
     call(i, command);
-    workers_[i]->snapshot = std::move(snapshot);  // frees the old one, which is back
+    workers_[i]->snapshot = std::move(parts[i]);  // frees the old one, which is back
   }
 }
 
@@ -157,41 +128,31 @@ void Engine::drain() {
   call_all([](std::uint8_t) { return std::make_unique<Drain>(); });
 }
 
-std::uint32_t Engine::flush(const FlushFdb& what) {
+std::uint32_t Engine::flush(const FlushFdb::What& what) {
   std::uint32_t forgotten = 0;
-  call_all(
-      [&](std::uint8_t) {
-        auto command = std::make_unique<FlushFdb>();
-        command->port = what.port;
-        command->any_mac = what.any_mac;
-        command->mac = what.mac;
-        command->segment = what.segment;
-        command->reset = what.reset;
-        return command;
-      },
-      [&](const FlushFdb& command) { forgotten += command.forgotten; });
+  call_all([&](std::uint8_t) { return std::make_unique<FlushFdb>(what); },
+           [&](const FlushFdb& command) { forgotten += command.forgotten; });
   drain();
   return forgotten;
 }
 
 Engine::Totals Engine::totals() {
   Totals totals;
-  call_all([](std::uint8_t) { return std::make_unique<CopyCounters>(); },
-           [&](const CopyCounters& copy) {
-             for (std::size_t i = 0; i < kPortsMax; ++i) totals.ports[i] += copy.counters[i];
-             totals.learned += copy.fdb_size;
-             totals.buffers_free += copy.buffers_free;
-           });
+  for (std::uint8_t worker = 0; worker < worker_count(); ++worker) {
+    const auto copy = ask(worker, std::make_unique<CopyCounters>());
+    for (std::size_t i = 0; i < kPortsMax; ++i) totals.ports[i] += copy->counters[i];
+    totals.learned += copy->fdb_size;
+    totals.buffers_free += copy->buffers_free;
+  }
   return totals;
 }
 
 std::vector<CopyFdb::Row> Engine::learned(FdbPlace& place) {
   constexpr std::size_t kRows = 512;
-  CopyFdb copy(place.bucket, kRows);
-  call(place.worker, copy);
-  place.bucket = copy.place;
-  if (copy.place == 0) place.at_end = ++place.worker == worker_count();
-  return std::move(copy.rows);
+  const auto copy = ask(place.worker, std::make_unique<CopyFdb>(place.bucket, kRows));
+  place.bucket = copy->place;
+  if (copy->place == 0) place.at_end = ++place.worker == worker_count();
+  return std::move(copy->rows);
 }
 
 }  // namespace bulkhead::control

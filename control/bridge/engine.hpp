@@ -1,11 +1,13 @@
 // The engine: the workers with a conduit, the NICs' queues, a MAC table, buffers and a thread each,
 // the rings between them, and the road to them. What the bridge drives.
 //
-// Control thread only. call() is how everything reaches a worker: it waits until the worker has
-// carried the command out; what workers say meanwhile waits in take_events().
+// Control thread only. Everything reaches a worker by the courier. What changes something is waited
+// for until it is done; what only asks is given up after some seconds, and throws WorkerIsLate.
+// What workers say meanwhile waits in take_events().
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +18,7 @@
 #include "backends/nic/nic.hpp"
 #include "backends/poll_loop.hpp"
 #include "backends/umem.hpp"
+#include "control/bridge/courier.hpp"
 #include "dataplane/commands.hpp"
 #include "dataplane/crossing.hpp"
 
@@ -47,8 +50,17 @@ class Engine {
   [[nodiscard]] std::uint8_t worker_count() const {
     return static_cast<std::uint8_t>(workers_.size());
   }
-  /// Waits for the worker to do it. Throws std::logic_error if it does not within seconds.
-  void call(std::uint8_t worker, Command& command);
+  /// Has it done, and waits for that: see Courier.
+  void call(std::uint8_t worker, Command& command) { courier_.call(worker, command); }
+  template <class Question>
+  std::unique_ptr<Question> ask(std::uint8_t worker, std::unique_ptr<Question> question) {
+    return courier_.ask(worker, std::move(question));
+  }
+  /// Called ten times a second while a command is waited for: see Courier.
+  void while_waiting(std::function<void()> hook) { courier_.while_waiting(std::move(hook)); }
+  /// Whether every worker has begun a round since the last time that this said so. One that sleeps
+  /// does it four times a second.
+  [[nodiscard]] bool workers_get_on();
   /// A command for every worker, one after the other: `make(worker)` makes it and `done(command)`
   /// hears of the result.
   template <class Make, class Done>
@@ -71,9 +83,10 @@ class Engine {
   void fit_fdb(std::size_t entries);
   /// Waits until nothing is on its way between workers that was when it began.
   void drain();
-  /// Forgets learned addresses as FlushFdb says; nothing of them is known to any worker then.
-  std::uint32_t flush(const FlushFdb& what);
+  /// Forgets learned addresses; nothing of them is known to any worker then.
+  std::uint32_t flush(const FlushFdb::What& what);
 
+  /// These two throw WorkerIsLate.
   [[nodiscard]] Totals totals();
   /// Learned addresses from `place` on, which goes on behind them; some hundred at most, and maybe
   /// none before the end. What is learned, moves or is forgotten meanwhile is in it or not, and
@@ -86,10 +99,10 @@ class Engine {
   [[nodiscard]] std::vector<CopyFdb::Row> learned(FdbPlace& place);
 
   /// Everything the workers have said since the last call, each in order.
-  [[nodiscard]] std::deque<Event> take_events();
+  [[nodiscard]] std::deque<Event> take_events() { return courier_.take_events(); }
   /// Readable when there may be some.
   [[nodiscard]] int event_fd() const { return events_fd_; }
-  [[nodiscard]] std::uint64_t events_lost() const;
+  [[nodiscard]] std::uint64_t events_lost() const { return courier_.events_lost(); }
 
   [[nodiscard]] Umem& umem() { return umem_; }
   [[nodiscard]] Guard& guard() { return guard_; }
@@ -113,12 +126,12 @@ class Engine {
     std::unique_ptr<Fdb> fdb;
     std::unique_ptr<Worker> worker;
     std::unique_ptr<PollLoop> loop;
+    std::uint64_t rounds_seen = 0;  // by workers_get_on()
   };
 
   [[nodiscard]] std::unique_ptr<Snapshot> snapshot_for(const Snapshot& policy,
                                                        std::uint8_t worker) const;
   [[nodiscard]] std::unique_ptr<Crossings> crossings_of(std::uint8_t worker);
-  void collect();
 
   HashKey key_;
   std::uint32_t generation_ = 1;  // of the policy in force
@@ -130,8 +143,7 @@ class Engine {
   Guard guard_;
   NicProgram nic_program_;
   std::vector<NicDevice::Share> nic_shares_;  // by worker
-  std::deque<Event> events_;
-  Command* awaited_ = nullptr;
+  Courier courier_;
 };
 
 /// Numbers for the hash, that no guest can know.

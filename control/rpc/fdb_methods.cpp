@@ -103,8 +103,7 @@ Json fdb_del(const MethodContext& context, const Json& json) {
   if (any) context.change(std::move(next));
   for (const auto& [name, settings] : context.bridge.config().segments) {
     if (!segment.empty() && name != segment) continue;
-    FlushFdb flush;
-    flush.any_mac = false;
+    FlushFdb::What flush;
     flush.mac = mac;
     flush.segment = context.bridge.segment_index(name);
     any |= context.bridge.engine().flush(flush) > 0;
@@ -123,7 +122,7 @@ Json fdb_flush(const MethodContext& context, const Json& json) {
   Parameters parameters("fdb.flush", json);
   const auto port = parameters.word("port");
   parameters.finish();
-  FlushFdb flush;
+  FlushFdb::What flush;
   if (port) flush.port = context.bridge.status_of(context.port_named(*port).name).index;
   return {{"flushed", context.bridge.engine().flush(flush)}};
 }

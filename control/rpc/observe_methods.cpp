@@ -53,9 +53,9 @@ Json explain(const MethodContext& context, const Json& json) {
   const auto bytes = parse_hex(hex);
   if (!bytes) throw UsageError("explain: the frame must be hexadecimal digits, two a byte");
   if (bytes->size() > kExplainBytesMax) throw UsageError("explain: more than 65536 bytes");
-  Explain command(status.index, *bytes);
-  context.bridge.engine().call(status.worker, command);
-  return explanation_json(command, context.bridge);
+  const auto explained = context.bridge.engine().ask(
+      status.worker, std::make_unique<Explain>(status.index, *bytes));
+  return explanation_json(*explained, context.bridge);
 }
 
 Json Methods::event_json(const Event& event) const {

@@ -207,10 +207,10 @@ TEST_F(TwoWorkers, ALessonIsLaterHoweverMuchWasLearnedInBetween) {
 
 TEST_F(TwoWorkers, ForgetsForAllWhenTheOwnerIsTold) {
   send("m", frame('b', 'x'));
-  FlushFdb other;
+  FlushFdb other({});
   team.run(1, other);
   EXPECT_EQ(other.forgotten, 0u) << "it is not its own";
-  FlushFdb flush;
+  FlushFdb flush({});
   team.run(0, flush);
   EXPECT_EQ(flush.forgotten, 1u);
   Drain drain;
@@ -255,7 +255,7 @@ TEST(FullRing, DropsAtTheEgressSideAndLosesNoAnnouncement) {
   team.round(0);
   EXPECT_EQ(team.whereabouts(0, mac('y')), "");
   EXPECT_EQ(team.counters("a").sent, kNews + 1);
-  FlushFdb flush;  // neither is anything forgotten that could not be announced
+  FlushFdb flush({});  // neither is anything forgotten that could not be announced
   team.members[0]->mailbox.commands.push(&flush);
   team.round(0);
   EXPECT_EQ(flush.forgotten, 0u);
@@ -625,7 +625,7 @@ TEST_P(ManyThreads, ForwardWhileControlReloads) {
       team.members[i]->fdb = std::move(larger);
       CopyCounters copy;
       call(i, copy);
-      FlushFdb flush;
+      FlushFdb flush({});
       call(i, flush);
       Drain drain;
       call(i, drain);

@@ -128,7 +128,7 @@ TEST(Threads, ControlCommandsAWorkerUnderTraffic) {
     EXPECT_EQ(explain.egress.size(), 2u);
     WatchDrops watch(static_cast<std::uint16_t>(turn));
     call(watch);
-    FlushFdb flush;
+    FlushFdb flush({});
     call(flush);
   }
   stop = true;

@@ -164,36 +164,39 @@ TEST_F(WorkerTest, FlushesWhatItIsAskedTo) {
     bridge_.learn("u", mac('k'));
   };
   teach();
-  FlushFdb one;
-  one.any_mac = false;
-  one.mac = mac('z');
-  run(one);
+  FlushFdb one({.segment = 0, .mac = mac('z')});
+  EXPECT_EQ(run(one), 1);
   EXPECT_EQ(one.forgotten, 1u);
   EXPECT_EQ(learned(), 2u);
 
-  FlushFdb elsewhere;
-  elsewhere.any_mac = false;
-  elsewhere.mac = mac('y');
-  elsewhere.segment = 5;
+  FlushFdb elsewhere({.segment = 5, .mac = mac('y')});
   run(elsewhere);
   EXPECT_EQ(elsewhere.forgotten, 0u) << "another segment's address";
 
-  FlushFdb not_there;
-  not_there.any_mac = false;
-  not_there.mac = mac('y');
-  not_there.port = bridge_.port("u");
+  FlushFdb not_there({.port = bridge_.port("u"), .segment = 0, .mac = mac('y')});
   run(not_there);
   EXPECT_EQ(not_there.forgotten, 0u) << "both must match";
 
+  FlushFdb anywhere({.mac = mac('y')});
+  run(anywhere);
+  EXPECT_EQ(anywhere.forgotten, 1u) << "in whatever segment it is";
+
   teach();
-  FlushFdb port;
-  port.port = bridge_.port("m");
+  FlushFdb no_segment({.segment = 1});
+  run(no_segment);
+  EXPECT_EQ(no_segment.forgotten, 0u);
+  FlushFdb segment({.segment = 0});
+  run(segment);
+  EXPECT_EQ(segment.forgotten, 3u);
+
+  teach();
+  FlushFdb port({.port = bridge_.port("m")});
   run(port);
   EXPECT_EQ(port.forgotten, 2u);
   EXPECT_EQ(learned(), 1u);
 
   teach();
-  FlushFdb all;
+  FlushFdb all({});
   run(all);
   EXPECT_EQ(all.forgotten, 3u);
   EXPECT_EQ(learned(), 0u);
@@ -201,13 +204,10 @@ TEST_F(WorkerTest, FlushesWhatItIsAskedTo) {
 
 TEST_F(WorkerTest, FlushResetsCountersOnlyIfAsked) {
   bridge_.send("a", frame('b', 'a'));
-  FlushFdb flush;
-  flush.port = bridge_.port("a");
+  FlushFdb flush({.port = bridge_.port("a")});
   run(flush);
   EXPECT_EQ(bridge_.counters("a").received, 1u);
-  FlushFdb reset;
-  reset.port = bridge_.port("a");
-  reset.reset = true;
+  FlushFdb reset({.port = bridge_.port("a"), .reset = true});
   run(reset);
   EXPECT_EQ(bridge_.counters("a").received, 0u);
   EXPECT_EQ(bridge_.counters("b").sent, 1u) << "another's stay";
@@ -229,8 +229,8 @@ TEST_F(WorkerTest, CopiesWhatIsAliveWithAges) {
 
 TEST_F(LargeWorkerTest, CopiesTheTableInSlices) {
   learn_many(2000);
-  CopyFdb copy(0, 5000);
-  const auto slices = static_cast<int>(bridge_.fdb->bucket_count() / kCopiesPerRound);
+  CopyFdb copy(0, 50'000);
+  const auto slices = static_cast<int>(bridge_.fdb->bucket_count() / kTableBucketsPerRound);
   ASSERT_GT(slices, 10);
   EXPECT_EQ(run(copy), slices);
   EXPECT_EQ(copy.rows.size(), 2000u);
@@ -261,9 +261,36 @@ TEST_F(LargeWorkerTest, CopiesNothingFromBeyondATableThatIsSmallerByNow) {
   EXPECT_EQ(copy.place, 0u);
 }
 
+// What a port that goes costs is what it has taught, however large the table is.
+TEST_F(LargeWorkerTest, FlushesOneAddressOrAPortWithoutAnyAtOnce) {
+  learn_many(2000);
+  bridge_.learn("u", mac('k'));
+  FlushFdb one({.segment = 0, .mac = mac('k')});
+  EXPECT_EQ(run(one), 1);
+  EXPECT_EQ(one.forgotten, 1u);
+  FlushFdb port({.port = bridge_.port("u"), .reset = true});
+  EXPECT_EQ(run(port), 1);
+  EXPECT_EQ(port.forgotten, 0u);
+  FlushFdb segment({.segment = 1});
+  EXPECT_EQ(run(segment), 1);
+  EXPECT_EQ(bridge_.learned().size(), 2000u);
+}
+
+TEST_F(LargeWorkerTest, FlushLooksNoFurtherThanTheLastOfThem) {
+  for (std::uint32_t i = 0; i < 2000; ++i) bridge_.learn("u", {0x0400'0000'0000u + i});
+  bridge_.learn("m", mac('z'));
+  const auto slices = static_cast<int>(bridge_.fdb->bucket_count() / kTableBucketsPerRound);
+  FlushFdb others({.port = bridge_.port("u")});
+  EXPECT_LE(run(others), slices);
+  EXPECT_EQ(others.forgotten, 2000u);
+  FlushFdb last({.port = bridge_.port("m")});
+  EXPECT_LT(run(last), slices);
+  EXPECT_EQ(last.forgotten, 1u);
+}
+
 TEST_F(LargeWorkerTest, ForwardsBetweenTheSlicesOfACommand) {
   learn_many(2000);
-  FlushFdb flush;
+  FlushFdb flush({});
   bridge_.mailbox->commands.push(&flush);
   bridge_.worker->round(bridge_.now_ms);
   EXPECT_TRUE(bridge_.events().empty()) << "not done yet";
