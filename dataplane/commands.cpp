@@ -21,9 +21,15 @@ bool SwapSnapshot::step(Worker& worker, std::uint32_t) {
   return true;
 }
 
-bool ReplaceFdb::step(Worker& worker, std::uint32_t) {
-  fdb = worker.replace_fdb(fdb);
-  return true;
+bool ResizeFdb::step(Worker& worker, std::uint32_t) {
+  if (!std::exchange(has_begun_, true)) worker.fdb().begin_move(store_);
+  // What finds no place is forgotten, and that is announced: as much as there is room for.
+  const std::size_t lost_max = worker.crossings().room() / MacTable::kBucketEntries;
+  const auto buckets =
+      static_cast<std::uint32_t>(std::min<std::size_t>(kMovedBucketsPerRound, lost_max));
+  return worker.fdb().move(buckets, [&](const MacTable::Entry& entry) {
+    if (!entry.heard) worker.tell_aged(entry);
+  });
 }
 
 bool Plug::step(Worker& worker, std::uint32_t) {

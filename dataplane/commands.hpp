@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "dataplane/counters.hpp"
@@ -33,13 +34,16 @@ class SwapSnapshot : public Command {
   const Snapshot* snapshot;
 };
 
-/// Moves the learned addresses into another table; afterwards `fdb` is the one that is not used:
-/// the old one, unless they find no room in the new one.
-class ReplaceFdb : public Command {
+/// Moves the learned addresses into a larger or a smaller table, kMovedBucketsPerRound a round.
+/// Meanwhile they are found in either. The old table goes with the command.
+class ResizeFdb : public Command {
  public:
-  explicit ReplaceFdb(Fdb* next) : fdb(next) {}
+  explicit ResizeFdb(Fdb::Store&& next) : store_(std::move(next)) {}
   bool step(Worker& worker, std::uint32_t now_ms) override;
-  Fdb* fdb;
+
+ private:
+  Fdb::Store store_;
+  bool has_begun_ = false;
 };
 
 /// Gives a backend what it needs to serve a port.

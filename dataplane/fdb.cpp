@@ -19,8 +19,8 @@ Fdb::Judgement Fdb::judge_arrival(const Snapshot& snapshot, PortIndex from,
   }
   if (!shared && on_port_[from] >= port.mac_max) return refuse(DropReason::mac_limit);
   if (entry != nullptr) return {Change::move};  // a dead entry makes way without a trace
-  if (in_segment_[port.segment] >= snapshot.segments[port.segment].mac_limit ||
-      table_.used() >= table_.room() || !table_.has_place(source)) {
+  if (in_segment_[port.segment] >= snapshot.segments[port.segment].mac_limit || size() >= room() ||
+      !store_.table.has_place(source)) {
     return refuse(DropReason::mac_limit);
   }
   return {Change::insert};
@@ -39,10 +39,10 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, const MacTable::H
       refresh(snapshot, from, source, shared, now_ms);
       return before;
     case Change::insert:
-      entry = table_.insert(source);
+      entry = store_.table.insert(source);
       break;
     case Change::move:
-      entry = table_.find(source);
+      entry = store_.table.find(source);
       if (is_alive(snapshot, *entry, now_ms)) {
         before = entry->port;
         ++entry->moves;
@@ -51,7 +51,7 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, const MacTable::H
       break;
   }
   clock_ += kWorkersMax;
-  stamps_[table_.place_of(*entry)] = clock_;
+  set_stamp(*entry, clock_);
   entry->heard = false;
   entry->port = from;
   entry->kind = kind_of(port, shared);
@@ -64,9 +64,9 @@ void Fdb::hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind k
                std::uint64_t stamp) {
   constexpr std::uint64_t kWorkerBits = kWorkersMax - 1;
   if (stamp > clock_) clock_ = (stamp & ~kWorkerBits) | (clock_ & kWorkerBits);
-  MacTable::Entry* entry = table_.find(mac, segment);
+  MacTable::Entry* entry = store_.table.find(mac, segment);
   if (entry == nullptr) {
-    entry = table_.insert(mac, segment);
+    entry = store_.table.insert(mac, segment);
     if (entry == nullptr) return;  // no place: unknown here
   } else {
     if (stamp <= stamp_of(*entry)) return;
@@ -76,12 +76,12 @@ void Fdb::hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind k
   entry->heard = true;
   entry->port = port;
   entry->kind = kind;
-  stamps_[table_.place_of(*entry)] = stamp;
+  set_stamp(*entry, stamp);
   count_in(*entry);
 }
 
 void Fdb::forget_heard(MacAddress mac, SegmentIndex segment, std::uint64_t stamp) {
-  MacTable::Entry* entry = table_.find(mac, segment);
+  MacTable::Entry* entry = store_.table.find(mac, segment);
   if (entry != nullptr && entry->heard && stamp_of(*entry) == stamp) forget(*entry);
 }
 
@@ -107,7 +107,7 @@ void Fdb::count_out(const MacTable::Entry& entry) {
 
 void Fdb::forget(MacTable::Entry& entry) {
   count_out(entry);
-  table_.erase(entry);
+  store_of(entry).table.erase(entry);
 }
 
 std::span<const PortIndex> Fdb::claimant(const Snapshot& snapshot, SegmentIndex segment,
@@ -139,18 +139,21 @@ bool Fdb::claim(PortIndex port, std::uint64_t interface) {
   return true;
 }
 
-void Fdb::take_over(Fdb& other) {
-  claims_ = other.claims_;  // the same size: no allocation
-  clock_ = other.clock_;
-  other.visit(0, other.bucket_count(), [&](const MacTable::Entry& from) {
-    if (MacTable::Entry* to = table_.insert(table_.hashed(from.mac(), from.segment()));
-        to != nullptr) {
-      *to = from;
-      stamps_[table_.place_of(*to)] = other.stamp_of(from);
-      count_in(from);
-    }
-    return false;
-  });
+void Fdb::begin_move(Store& other) {
+  std::swap(store_, other);
+  store_.table.begin_move(other.table);
+  before_ = &other;
+  move_place_ = 0;
+  sweep_place_ = 0;
+}
+
+bool Fdb::bring_over(MacTable::Entry& entry) {
+  MacTable::Entry* to = store_.table.insert(entry.mac(), entry.segment());
+  if (to == nullptr) return false;
+  *to = entry;
+  store_.stamps[store_.table.place_of(*to)] = before_->stamps[before_->table.place_of(entry)];
+  before_->table.erase(entry);
+  return true;
 }
 
 }  // namespace bulkhead

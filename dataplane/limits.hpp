@@ -27,5 +27,7 @@ inline constexpr std::uint32_t kCopiesPerRound = 256;  // ports copied a round
 // round with frames takes ten times as long. So a command gets through a table of a million
 // addresses within 1,024 rounds, however busy the worker is.
 inline constexpr std::uint32_t kTableBucketsPerRound = 2048;
+// Table buckets whose entries move to another table a round: some 400 entries, 30 µs.
+inline constexpr std::uint32_t kMovedBucketsPerRound = 1024;
 
 }  // namespace bulkhead

@@ -27,11 +27,12 @@ const MacTable::Entry* MacTable::find_elsewhere(const Hashed& address) const {
     if (entry.key == address.key) return &entry;
     if (entry.key == Entry::kNeverUsed) ++never_used;
   }
-  if (never_used > kBucketEntries / 2) return nullptr;  // insert() did not go on either
-  for (const Entry& entry : buckets_[second_place(address.hash)].entries) {
-    if (entry.key == address.key) return &entry;
+  if (never_used <= kBucketEntries / 2) {  // otherwise insert() did not go on either
+    for (const Entry& entry : buckets_[second_place(address.hash)].entries) {
+      if (entry.key == address.key) return &entry;
+    }
   }
-  return nullptr;
+  return before_ == nullptr ? nullptr : before_->find(address);
 }
 
 MacTable::Entry* MacTable::insert(const Hashed& address) {

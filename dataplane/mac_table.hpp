@@ -10,11 +10,15 @@
 // full, insert() fails. At the load that its makers keep (at most an eighth) that does not happen
 // in practice: at a quarter it fails about once in a million entries, at half once in 2000. (A.
 // Broder, M. Mitzenmacher, "Using multiple hash functions to improve IP lookups", 2001.)
+//
+// A table may take the place of another one whose entries come over little by little: until
+// end_move() a look-up that finds nothing here goes on there.
 #pragma once
 
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -45,6 +49,7 @@ class MacTable {
 
     static constexpr std::uint64_t kNeverUsed = 0;
     static constexpr std::uint64_t kErased = ~std::uint64_t{0};
+    static constexpr std::uint64_t kNoKey = kErased - 1;  // never there
     [[nodiscard]] bool is_free() const { return key == kNeverUsed || key == kErased; }
     [[nodiscard]] MacAddress mac() const { return {key & 0xffff'ffff'ffffULL}; }
     [[nodiscard]] SegmentIndex segment() const {
@@ -71,7 +76,7 @@ class MacTable {
   [[nodiscard]] const Entry* find(const Hashed& address) const {
     const Entry& own = own_place(address.hash);
     if (own.key == address.key) return &own;
-    return own.key == Entry::kNeverUsed ? nullptr : find_elsewhere(address);
+    return own.key == nowhere_else_ ? nullptr : find_elsewhere(address);
   }
   [[nodiscard]] Entry* find(const Hashed& address) {
     return const_cast<Entry*>(std::as_const(*this).find(address));
@@ -94,6 +99,17 @@ class MacTable {
     --used_;
   }
 
+  /// From now on what is not here is looked for in `before`, which must not move meanwhile.
+  void begin_move(const MacTable& before) {
+    before_ = &before;
+    nowhere_else_ = Entry::kNoKey;
+  }
+  /// Nothing is in the table before any more.
+  void end_move() {
+    before_ = nullptr;
+    nowhere_else_ = Entry::kNeverUsed;
+  }
+
   void prefetch(const Hashed& address) const { __builtin_prefetch(&own_place(address.hash)); }
 
   [[nodiscard]] std::uint32_t bucket_count() const {
@@ -102,6 +118,12 @@ class MacTable {
   /// The number of an entry's place, below bucket_count() * kBucketEntries.
   [[nodiscard]] std::size_t place_of(const Entry& entry) const {
     return static_cast<std::size_t>(&entry - buckets_.front().entries.data());
+  }
+  /// Whether the entry is one of this table's places.
+  [[nodiscard]] bool holds(const Entry& entry) const {
+    const std::less<> before;
+    return !before(&entry, buckets_.front().entries.data()) &&
+           !before(buckets_.back().entries.data() + kBucketEntries - 1, &entry);
   }
   [[nodiscard]] Bucket& bucket(std::uint32_t place) { return buckets_[place].entries; }
   [[nodiscard]] std::size_t used() const { return used_; }
@@ -143,6 +165,9 @@ class MacTable {
 
   HashKey hash_key_;
   std::uint64_t place_mask_ = 0;  // of all places: buckets and their entries
+  // What an address' own place says if the address is not in the table at all.
+  std::uint64_t nowhere_else_ = Entry::kNeverUsed;
+  const MacTable* before_ = nullptr;  // whose entries are coming over
   std::vector<Line> buckets_;
   std::size_t used_ = 0;
 };

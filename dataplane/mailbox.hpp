@@ -31,7 +31,7 @@ class Command {
 
 /// What a worker has to say. Trivially copyable.
 struct Event {
-  enum class Kind : std::uint8_t { done, learned, moved, aged, dropped };
+  enum class Kind : std::uint8_t { done, learned, moved, aged, dropped, resize };
   static constexpr std::size_t kHeadBytes = 96;
 
   Kind kind = Kind::done;
@@ -43,6 +43,7 @@ struct Event {
   SegmentIndex segment = 0;
   MacAddress mac;                 // learned, moved, aged
   Command* command = nullptr;     // done
+  std::uint32_t addresses = 0;    // resize: that want a table of another size
   std::uint32_t length = 0;       // dropped: bytes of the frame
   std::uint32_t head_length = 0;  // dropped: of them in `head`
   std::array<std::uint8_t, kHeadBytes> head{};

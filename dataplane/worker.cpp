@@ -56,12 +56,6 @@ bool Worker::take_commands(std::uint32_t now_ms) {
   return any;
 }
 
-Fdb* Worker::replace_fdb(Fdb* next) {
-  if (fdb_->size() > next->room()) return next;
-  next->take_over(*fdb_);
-  return std::exchange(fdb_, next);
-}
-
 void Worker::announce(const Event& event) {
   if (!mailbox_.events.push(event)) mailbox_.events_lost.fetch_add(1, std::memory_order_relaxed);
 }
@@ -74,6 +68,16 @@ void Worker::announce_aged(const MacTable::Entry& entry) {
   aged.segment = entry.segment();
   aged.mac = entry.mac();
   crossings_->announce(aged);
+}
+
+void Worker::tell_aged(const MacTable::Entry& entry) {
+  Event event;
+  event.kind = Event::Kind::aged;
+  event.port = entry.port;
+  event.segment = entry.segment();
+  event.mac = entry.mac();
+  announce(event);
+  announce_aged(entry);
 }
 
 // A slice of ageing a round, so that the whole table is swept once in kSweepMilliseconds, or slower
@@ -91,23 +95,29 @@ void Worker::sweep(std::uint32_t now_ms) {
     const std::size_t announced_max = crossings_->room() / MacTable::kBucketEntries;
     const auto buckets = static_cast<std::uint32_t>(
         std::min<std::size_t>({sweep_debt_, kSweepBucketsPerRound, announced_max}));
-    fdb_->sweep(*snapshot_, now_ms, buckets, [this](const MacTable::Entry& entry) {
-      Event event;
-      event.kind = Event::Kind::aged;
-      event.port = entry.port;
-      event.segment = entry.segment();
-      event.mac = entry.mac();
-      announce(event);
-      announce_aged(entry);
-    });
+    fdb_->sweep(*snapshot_, now_ms, buckets,
+                [this](const MacTable::Entry& entry) { tell_aged(entry); });
     sweep_debt_ -= buckets;
   } else {
     sweep_debt_ = 0;
   }
-  if (now_ms - renewed_ms_ >= kSweepMilliseconds) {
+  const bool is_second_over = now_ms - renewed_ms_ >= kSweepMilliseconds;
+  if (is_second_over) {
     forwarder_.reporter().renew();
     renewed_ms_ = now_ms;
   }
+  ask_for_table(is_second_over);
+}
+
+// Once for each table, and again each second: control may have had no memory for it.
+void Worker::ask_for_table(bool is_second_over) {
+  if (is_second_over) asked_room_ = 0;
+  const bool wants = fdb_->is_crowded() || (is_second_over && fdb_->is_sparse());
+  if (!wants || asked_room_ == fdb_->room()) return;
+  Event event;
+  event.kind = Event::Kind::resize;
+  event.addresses = static_cast<std::uint32_t>(fdb_->size());
+  if (mailbox_.events.push(event)) asked_room_ = fdb_->room();
 }
 
 }  // namespace bulkhead

@@ -25,8 +25,8 @@ class Worker {
     std::uint32_t told = 0;  // workers that something was handed to, as bits
   };
 
-  /// `snapshot` and `fdb` are the first ones; SwapSnapshot and ReplaceFdb give them back. Without
-  /// `crossings` it is a worker alone.
+  /// `snapshot` is the first one; SwapSnapshot gives it back. Without `crossings` it is a worker
+  /// alone.
   Worker(BufferPool& pool, std::vector<Backend*> backends, Mailbox& mailbox,
          const Snapshot* snapshot, Fdb* fdb, std::unique_ptr<Crossings> crossings = nullptr);
 
@@ -37,8 +37,6 @@ class Worker {
   [[nodiscard]] const Snapshot& snapshot() const { return *snapshot_; }
   const Snapshot* swap_snapshot(const Snapshot* next) { return std::exchange(snapshot_, next); }
   [[nodiscard]] Fdb& fdb() { return *fdb_; }
-  /// Gives the old one back, or `next` if what is known finds no room in it.
-  Fdb* replace_fdb(Fdb* next);
   [[nodiscard]] Forwarder& forwarder() { return forwarder_; }
   [[nodiscard]] Backend& backend(std::uint8_t index) { return *backends_[index]; }
   [[nodiscard]] const BufferPool& pool() const { return pool_; }
@@ -47,10 +45,13 @@ class Worker {
   void announce(const Event& event);
   /// An address of this worker's is to be forgotten: tells the other workers. There must be room.
   void announce_aged(const MacTable::Entry& entry);
+  /// The same, and tells control.
+  void tell_aged(const MacTable::Entry& entry);
 
  private:
   bool take_commands(std::uint32_t now_ms);
   void sweep(std::uint32_t now_ms);
+  void ask_for_table(bool is_second_over);
 
   BufferPool& pool_;
   std::vector<Backend*> backends_;
@@ -65,6 +66,7 @@ class Worker {
   std::uint32_t swept_ms_ = 0;             // up to when ageing has been paid for
   std::uint32_t sweep_debt_ = 0;           // buckets still to sweep
   std::uint32_t renewed_ms_ = 0;           // when the drop reports were last renewed
+  std::size_t asked_room_ = 0;             // of the table in whose place another one was asked for
   std::uint64_t rounds_ = 0;
 };
 

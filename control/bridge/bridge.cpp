@@ -12,14 +12,7 @@
 namespace bulkhead::control {
 namespace {
 
-constexpr std::size_t kFdbEntriesMin = 65'536;
 constexpr std::uint32_t kRetryTicksMax = 32;
-
-std::size_t learned_max(const config::Config& config) {
-  std::size_t sum = 0;
-  for (const auto& [name, segment] : config.segments) sum += segment.mac_limit;
-  return std::max(sum, kFdbEntriesMin);
-}
 
 Engine::Options engine_options(const config::Config& config) {
   return {config.workers, config.cpus, config.poll == config::Poll::busy};
@@ -78,7 +71,7 @@ Bridge::Bridge(config::Config config, Leftovers leftovers, PortListener listener
       segments_(first_numbers(config)),
       index_used_(kPortsMax) {
   engine_ = std::make_unique<Engine>(*compile(config_, {}, segments_, key_), key_,
-                                     learned_max(config), engine_options(config));
+                                     engine_options(config));
   if (!engine_->guard().has_tcx()) {
     spdlog::warn("no tcx with pins here: a tcx program put on a port later can pass by the guard");
   }
@@ -443,7 +436,6 @@ void Bridge::change(config::Config next) {
       if (is_starting_ && port.by_command()) continue;  // refresh() tries, and may fail
       take_device(port, attached, link->second);
     }
-    engine_->fit_fdb(std::max(learned_max(config_), learned_max(next)));
   } catch (...) {
     undo();
     throw;
@@ -483,7 +475,6 @@ void Bridge::change(config::Config next) {
     }
   }
   refresh(links);
-  engine_->fit_fdb(learned_max(config_));
   // A device that vanished just now, between its ports: nobody else remembers its guard.
   if (kept.empty()) return;
   for (const auto& [name, link] : list_links()) kept.erase(link.ifindex);

@@ -16,10 +16,12 @@ void Courier::call(std::uint8_t worker, Command& command) {
   wait(std::nullopt);
 }
 
-void Courier::post(std::uint8_t worker, std::unique_ptr<Command> command) {
+void Courier::post(std::uint8_t worker, std::unique_ptr<Command> command,
+                   std::function<void()> done) {
   Route& route = routes_[worker];
-  route.own.push_back(std::move(command));
-  push(route, *route.own.back());
+  Command& posted = *command;
+  route.own.push_back({std::move(command), std::move(done)});
+  push(route, posted);
 }
 
 std::unique_ptr<Command> Courier::answer_of(std::uint8_t worker,
@@ -80,10 +82,14 @@ void Courier::collect() {
       }
       const bool is_awaited = event.command == awaited_;
       if (is_awaited) awaited_ = nullptr;
-      const auto own = std::ranges::find(route.own, event.command, &std::unique_ptr<Command>::get);
+      const auto is_back = [&](const Own& own) { return own.command.get() == event.command; };
+      const auto own = std::ranges::find_if(route.own, is_back);
       if (own == route.own.end()) continue;
-      if (is_awaited) answer_ = std::move(*own);
+      Own back = std::move(*own);
       route.own.erase(own);
+      if (is_awaited) answer_ = std::move(back.command);
+      back.command.reset();
+      if (back.done) back.done();
     }
   }
 }

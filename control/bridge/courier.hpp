@@ -57,18 +57,22 @@ class Courier {
     return std::unique_ptr<Question>(
         static_cast<Question*>(answer_of(worker, std::move(question)).release()));
   }
-  /// Has a command carried out some time. It is freed then.
-  void post(std::uint8_t worker, std::unique_ptr<Command> command);
+  /// Has a command carried out some time. It is freed then, and `done` called.
+  void post(std::uint8_t worker, std::unique_ptr<Command> command, std::function<void()> done = {});
 
   /// Everything that the workers have said since the last call, each in order.
   [[nodiscard]] std::deque<Event> take_events();
   [[nodiscard]] std::uint64_t events_lost() const;
 
  private:
+  struct Own {
+    std::unique_ptr<Command> command;
+    std::function<void()> done;
+  };
   struct Route {
     Mailbox* mailbox;
     std::function<void()> wake;
-    std::vector<std::unique_ptr<Command>> own;  // that the worker has
+    std::vector<Own> own;  // that the worker has
   };
 
   [[nodiscard]] std::unique_ptr<Command> answer_of(std::uint8_t worker,

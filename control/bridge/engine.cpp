@@ -1,10 +1,12 @@
 #include "control/bridge/engine.hpp"
 
 #include <malloc.h>
+#include <spdlog/spdlog.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "backends/error.hpp"
@@ -31,7 +33,7 @@ std::vector<std::unique_ptr<T>> make_many(std::size_t count) {
 
 }  // namespace
 
-Engine::Engine(const Snapshot& first, HashKey key, std::size_t fdb_entries, const Options& options)
+Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
     : key_(key),
       umem_(options.workers),
       events_fd_(make_eventfd()),
@@ -47,7 +49,7 @@ Engine::Engine(const Snapshot& first, HashKey key, std::size_t fdb_entries, cons
     running.conduit =
         std::make_unique<Conduit>(umem_.pool(i), *running.socket, guard_.slots().data());
     running.snapshot = snapshot_for(first, i);
-    running.fdb = std::make_unique<Fdb>(fdb_entries, key, i);
+    running.fdb = std::make_unique<Fdb>(Fdb::kEntriesMin, key, i);
     running.worker = std::make_unique<Worker>(
         umem_.pool(i), std::vector<Backend*>{running.conduit.get(), &running.nic}, running.mailbox,
         running.snapshot.get(), running.fdb.get(), crossings_of(i));
@@ -111,17 +113,39 @@ void Engine::swap(const Snapshot& next) {
   }
 }
 
-void Engine::fit_fdb(std::size_t entries) {
-  for (std::uint8_t i = 0; i < worker_count(); ++i) {
-    Running& running = *workers_[i];
-    const std::size_t room = running.fdb->room();
-    if (entries <= room && entries > room / 2) continue;
-    auto next = std::make_unique<Fdb>(entries, key_, i);
-    ReplaceFdb command(next.get());
-    call(i, command);
-    if (command.fdb == running.fdb.get()) running.fdb = std::move(next);
-    ::malloc_trim(0);  // it would keep the old one's pages
+std::deque<Event> Engine::take_events() {
+  std::deque<Event> events = courier_.take_events();
+  std::erase_if(events, [this](const Event& event) {
+    if (event.kind != Event::Kind::resize) return false;
+    known_ = event.addresses;
+    return true;
+  });
+  fit_tables();
+  return events;
+}
+
+// Every worker's table has the addresses of all: they grow and shrink together.
+void Engine::fit_tables() {
+  if (!known_ || resizing_ > 0) return;
+  const std::size_t entries =
+      std::max(Fdb::kEntriesMin, Fdb::kRoomFactor * *std::exchange(known_, {}));
+  std::vector<std::unique_ptr<ResizeFdb>> commands;
+  try {
+    for (std::uint8_t i = 0; i < worker_count(); ++i) {
+      commands.push_back(std::make_unique<ResizeFdb>(Fdb::Store(entries, key_)));
+    }
+  } catch (const std::bad_alloc&) {
+    spdlog::warn("no memory for a table of {} addresses; new ones are dropped (mac_limit)",
+                 entries);
+    return;
   }
+  for (std::uint8_t i = 0; i < worker_count(); ++i) {
+    ++resizing_;
+    courier_.post(i, std::move(commands[i]), [this] {
+      if (--resizing_ == 0) ::malloc_trim(0);  // it would keep the old ones' pages
+    });
+  }
+  spdlog::debug("MAC tables: room for {} addresses", entries);
 }
 
 void Engine::drain() {

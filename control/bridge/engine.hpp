@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,7 +43,7 @@ class Engine {
   };
 
   /// Makes the conduits and starts the workers. Throws BackendError.
-  Engine(const Snapshot& first, HashKey key, std::size_t fdb_entries, const Options& options);
+  Engine(const Snapshot& first, HashKey key, const Options& options);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -78,9 +79,6 @@ class Engine {
 
   /// Puts a policy in force and frees the one before.
   void swap(const Snapshot& next);
-  /// Makes room for so many learned addresses, and gives back what is twice as much or more; what
-  /// is learned stays.
-  void fit_fdb(std::size_t entries);
   /// Waits until nothing is on its way between workers that was when it began.
   void drain();
   /// Forgets learned addresses; nothing of them is known to any worker then.
@@ -98,8 +96,9 @@ class Engine {
   };
   [[nodiscard]] std::vector<CopyFdb::Row> learned(FdbPlace& place);
 
-  /// Everything the workers have said since the last call, each in order.
-  [[nodiscard]] std::deque<Event> take_events() { return courier_.take_events(); }
+  /// Everything the workers have said since the last call, each in order. To be called ten times
+  /// a second at least: that is when the MAC tables are made larger and smaller.
+  [[nodiscard]] std::deque<Event> take_events();
   /// Readable when there may be some.
   [[nodiscard]] int event_fd() const { return events_fd_; }
   [[nodiscard]] std::uint64_t events_lost() const { return courier_.events_lost(); }
@@ -132,6 +131,7 @@ class Engine {
   [[nodiscard]] std::unique_ptr<Snapshot> snapshot_for(const Snapshot& policy,
                                                        std::uint8_t worker) const;
   [[nodiscard]] std::unique_ptr<Crossings> crossings_of(std::uint8_t worker);
+  void fit_tables();
 
   HashKey key_;
   std::uint32_t generation_ = 1;  // of the policy in force
@@ -143,6 +143,8 @@ class Engine {
   Guard guard_;
   NicProgram nic_program_;
   std::vector<NicDevice::Share> nic_shares_;  // by worker
+  std::optional<std::size_t> known_;          // addresses, that want tables of another size
+  std::uint32_t resizing_ = 0;                // workers that move into one
   Courier courier_;
 };
 

@@ -619,10 +619,8 @@ TEST_P(ManyThreads, ForwardWhileControlReloads) {
       SwapSnapshot swap(next.get());
       call(i, swap);
       team.members[i]->snapshot = std::move(next);
-      auto larger = std::make_unique<Fdb>(4096, team.key, i);
-      ReplaceFdb replace(larger.get());
-      call(i, replace);
-      team.members[i]->fdb = std::move(larger);
+      ResizeFdb resize(Fdb::Store(turn % 2 == 0 ? 16'384 : 4096, team.key));
+      call(i, resize);
       CopyCounters copy;
       call(i, copy);
       FlushFdb flush({});

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <random>
 
 #include "tests/unit/frames.hpp"
 
@@ -290,28 +291,134 @@ TEST_F(FdbTest, SweepsOutWhatIsBoundMeanwhile) {
   EXPECT_EQ(fdb_.size(), 0u);
 }
 
-TEST_F(FdbTest, TakesOverASmallerTable) {
+TEST_F(FdbTest, MovesIntoAnotherTableInSlicesAndIsTheSameAllTheWhile) {
   snapshot_.ports[kGuest].mac_max = 3;
   snapshot_.segments[0].mac_limit = 5;
   for (const char name : {'a', 'b', 'c'}) see(kGuest, name);
   see(kUplink, 'd');
   see(kElse, 'a');
   see(kUplink, 'a');
-  Fdb larger(1000, kKey);
-  larger.take_over(fdb_);
-  EXPECT_EQ(larger.size(), fdb_.size());
-  EXPECT_GE(larger.room(), 1000u);
-  fdb_ = std::move(larger);
-  EXPECT_EQ(where('a'), kUplink);
-  EXPECT_EQ(where('b'), kGuest);
-  EXPECT_EQ(where('d'), kUplink);
-  EXPECT_EQ(where('a', 1), kElse);
-  EXPECT_EQ(fdb_.find(snapshot_, hashed(kGuest, mac('a')), now_)->moves, 1);
-  EXPECT_EQ(see(kGuest, 'e'), Change::insert) << "one of three has moved away";
+  const std::size_t room = fdb_.room();
+  Fdb::Store other(1000, kKey);
+  fdb_.begin_move(other);
+  EXPECT_GT(fdb_.room(), room);
+  int slices = 0;
+  for (bool done = false; !done; ++slices) {
+    EXPECT_EQ(fdb_.size(), 5u);
+    EXPECT_EQ(fdb_.own_count_on(kGuest), 2u);
+    EXPECT_EQ(where('a'), kUplink);
+    EXPECT_EQ(where('b'), kGuest);
+    EXPECT_EQ(where('d'), kUplink);
+    EXPECT_EQ(where('a', 1), kElse);
+    EXPECT_EQ(fdb_.find(snapshot_, hashed(kGuest, mac('a')), now_)->moves, 1);
+    EXPECT_EQ(judge(kGuest, 'e').change, Change::insert) << "one of three has moved away";
+    done = fdb_.move(1, [](const MacTable::Entry&) { FAIL() << "all find a place"; });
+  }
+  EXPECT_EQ(slices, static_cast<int>(other.table.bucket_count()));
+  EXPECT_EQ(other.table.used(), 0u);
+  EXPECT_EQ(see(kGuest, 'e'), Change::insert);
   EXPECT_EQ(refusal(kGuest, 'f'), DropReason::mac_limit) << "the port's count came along";
   EXPECT_EQ(refusal(kOther, 'f'), DropReason::mac_limit) << "the segment's too";
   now_ += kAgeing;
   EXPECT_EQ(where('b'), kNoPort) << "ages came along";
+}
+
+// Whatever happens while entries move, one that does not move has the same to say.
+TEST_F(FdbTest, AMovingTableAnswersAsOneAtRest) {
+  std::mt19937 random(7);
+  Fdb rest(4096, kKey);
+  for (PortIndex port = kGuest; port <= kUplink; ++port) snapshot_.ports[port].mac_max = 10'000;
+  snapshot_.segments[0].mac_limit = 10'000;
+  const auto any_mac = [&] { return MacAddress{0x0200'0000'0000 + random() % 700}; };
+  Fdb::Store other(2048, kKey);
+  bool moving = false;
+  for (int turn = 0; turn < 60'000; ++turn) {
+    const PortIndex from = static_cast<PortIndex>(random() % 2);
+    const MacAddress address = any_mac();
+    const MacTable::Hashed source = fdb_.hashed(snapshot_, from, address);
+    now_ += random() % 3 == 0;
+    if (turn % 4000 == 0 && !moving) {
+      other = Fdb::Store(turn % 8000 == 0 ? 2048 : 128, kKey);
+      fdb_.begin_move(other);
+      moving = true;
+    } else if (moving && turn % 5 == 0) {
+      moving = !fdb_.move(1 + random() % 8, [](const MacTable::Entry&) { FAIL(); });
+    }
+    switch (random() % 4) {
+      case 0: {
+        const std::uint64_t stamp = (random() % 1'000'000) * kWorkersMax + 3;
+        fdb_.hear(address, 0, from, EntryKind::learned_guest, stamp);
+        rest.hear(address, 0, from, EntryKind::learned_guest, stamp);
+        break;
+      }
+      case 1:
+        if (const auto* entry = rest.find(snapshot_, source, now_); entry != nullptr) {
+          const std::uint64_t stamp = rest.stamp_of(*entry);
+          ASSERT_EQ(fdb_.stamp_of(*fdb_.find(snapshot_, source, now_)), stamp) << turn;
+          fdb_.forget_heard(address, 0, stamp);
+          rest.forget_heard(address, 0, stamp);
+        }
+        break;
+      default: {
+        const Change change = rest.judge(snapshot_, from, source, false, now_).change;
+        ASSERT_EQ(fdb_.judge(snapshot_, from, source, false, now_).change, change) << turn;
+        ASSERT_EQ(fdb_.learn(snapshot_, from, source, false, change, now_),
+                  rest.learn(snapshot_, from, source, false, change, now_));
+      }
+    }
+    ASSERT_EQ(fdb_.size(), rest.size()) << turn;
+    ASSERT_EQ(fdb_.own_count(), rest.own_count());
+    ASSERT_EQ(fdb_.own_count_on(from), rest.own_count_on(from));
+    const auto* one = fdb_.find(snapshot_, source, now_);
+    const auto* same = rest.find(snapshot_, source, now_);
+    ASSERT_EQ(one == nullptr, same == nullptr) << turn;
+    if (one != nullptr) {
+      ASSERT_EQ(one->port, same->port) << turn;
+      ASSERT_EQ(one->seen_ms, same->seen_ms);
+    }
+  }
+}
+
+TEST_F(FdbTest, WhatFindsNoPlaceInASmallerTableIsForgotten) {
+  Fdb fdb(4096, kKey);
+  snapshot_.ports[kUplink].mac_max = snapshot_.segments[0].mac_limit = 10'000;
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    const MacTable::Hashed source = fdb.hashed(snapshot_, kUplink, {0x0200'0000'0000 + i});
+    fdb.learn(snapshot_, kUplink, source, false, Change::insert, now_);
+  }
+  Fdb::Store tiny(1, kKey);
+  const std::size_t places = tiny.stamps.size();
+  fdb.begin_move(tiny);
+  std::size_t lost = 0;
+  while (!fdb.move(100, [&](const MacTable::Entry&) { ++lost; })) {
+  }
+  EXPECT_GT(fdb.size(), places / 2);
+  EXPECT_EQ(fdb.size() + lost, 1000u);
+  EXPECT_EQ(fdb.own_count_on(kUplink), fdb.size());
+  EXPECT_EQ(tiny.table.used(), 0u);
+}
+
+TEST_F(FdbTest, SaysWhenAnotherTableWouldBeRight) {
+  Fdb fdb(2 * Fdb::kEntriesMin, kKey);
+  snapshot_.ports[kUplink].mac_max = snapshot_.segments[0].mac_limit = 1'000'000;
+  EXPECT_TRUE(fdb.is_sparse());
+  std::uint64_t count = 0;
+  for (; !fdb.is_crowded(); ++count) {
+    const MacTable::Hashed source = fdb.hashed(snapshot_, kUplink, {0x0200'0000'0000 + count});
+    ASSERT_EQ(fdb.judge(snapshot_, kUplink, source, false, now_).change, Change::insert);
+    fdb.learn(snapshot_, kUplink, source, false, Change::insert, now_);
+  }
+  EXPECT_EQ(count, 2 * Fdb::kEntriesMin / 4 * 3 + 1);
+  EXPECT_FALSE(fdb.is_sparse());
+  EXPECT_LT(count, fdb.room() / 2) << "there is time to make it";
+  Fdb::Store larger(Fdb::kRoomFactor * count, kKey);
+  fdb.begin_move(larger);
+  EXPECT_FALSE(fdb.is_crowded()) << "while they move, too";
+  while (!fdb.move(1000, [](const MacTable::Entry&) {})) {
+  }
+  EXPECT_FALSE(fdb.is_crowded());
+  EXPECT_FALSE(fdb.is_sparse());
+  EXPECT_FALSE(fdb_.is_sparse()) << "the least there is";
 }
 
 TEST_F(FdbTest, VisitsEveryEntryOnceInSlices) {

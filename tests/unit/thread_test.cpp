@@ -104,11 +104,8 @@ TEST(Threads, ControlCommandsAWorkerUnderTraffic) {
     EXPECT_EQ(swap.snapshot, snapshot.get());
     snapshot = std::move(next);  // frees the old one: the worker must be done with it
 
-    auto larger = std::make_unique<Fdb>(64, HashKey{});
-    ReplaceFdb replace(larger.get());
-    call(replace);
-    EXPECT_EQ(replace.fdb, fdb.get());
-    fdb = std::move(larger);
+    ResizeFdb resize(Fdb::Store(turn % 2 == 0 ? 256 : 64, HashKey{}));
+    call(resize);
 
     CopyCounters copy;
     call(copy);

@@ -96,27 +96,57 @@ TEST_F(WorkerTest, NothingComesInByAPortThatThePolicyDoesNotHave) {
   }
 }
 
-TEST_F(WorkerTest, ReplacesTheTableAndKeepsWhatWasLearned) {
-  bridge_.learn("m", mac('z'));
-  Fdb larger(1000, bridge_.fdb->hash_key());
-  ReplaceFdb command(&larger);
-  EXPECT_EQ(run(command), 1);
-  EXPECT_EQ(command.fdb, bridge_.fdb.get());
-  EXPECT_EQ(&bridge_.worker->fdb(), &larger);
-  EXPECT_EQ(bridge_.send("a", frame('z', 'a')), (Outcome{"unicast", "", {"m"}, {}}));
-  ReplaceFdb back(bridge_.fdb.get());
-  run(back);
+TEST_F(LargeWorkerTest, MovesIntoALargerTableBetweenRoundsAndForgetsNothing) {
+  learn_many(2000);
+  const auto slices = static_cast<int>(bridge_.fdb->bucket_count() / kMovedBucketsPerRound);
+  ResizeFdb command(Fdb::Store(100'000, bridge_.fdb->hash_key()));
+  bridge_.mailbox->commands.push(&command);
+  int rounds = 0;
+  for (bool done = false; !done; ++rounds) {
+    const std::uint64_t any = static_cast<std::uint64_t>(rounds) * 37 % 2000;
+    bridge_.worker->round(bridge_.now_ms);
+    for (const Event& event : bridge_.events()) done |= event.command == &command;
+    const Bytes to_learned = frame(MacAddress{0x0600'0000'0000u + any}, mac('a'));
+    EXPECT_EQ(bridge_.backend.inject(bridge_.port("a"), to_learned), true);
+    bridge_.worker->round(bridge_.now_ms);
+    for (const Event& event : bridge_.events()) done |= event.command == &command;
+    EXPECT_EQ(bridge_.backend.take().size(), 1u);
+  }
+  EXPECT_GE(rounds, slices / 2);
+  EXPECT_EQ(bridge_.counters("a").unicast, static_cast<std::uint64_t>(rounds)) << "none flooded";
+  EXPECT_EQ(bridge_.learned().size(), 2000u);
 }
 
-TEST_F(WorkerTest, KeepsATableWhoseAddressesFindNoRoomInAnother) {
-  Fdb smaller(1, bridge_.fdb->hash_key());
-  for (std::size_t i = 0; i <= smaller.room(); ++i) {
-    bridge_.learn("m", {0x0600'0000'0000u + i});
-  }
-  ReplaceFdb command(&smaller);
+TEST_F(WorkerTest, AsksForALargerTableOnceAndAgainEachSecond) {
+  const auto asked = [this] {
+    bridge_.worker->round(bridge_.now_ms);
+    std::vector<std::uint32_t> sizes;
+    for (const Event& event : bridge_.events()) {
+      if (event.kind == Event::Kind::resize) sizes.push_back(event.addresses);
+    }
+    return sizes;
+  };
+  learn_many(192);
+  EXPECT_TRUE(asked().empty());
+  learn_many(193);
+  EXPECT_EQ(asked(), std::vector{193u});
+  EXPECT_TRUE(asked().empty()) << "control has heard it";
+  bridge_.now_ms += kSweepMilliseconds;
+  EXPECT_EQ(asked(), std::vector{193u}) << "and may have had no memory";
+  ResizeFdb command(Fdb::Store(512, bridge_.fdb->hash_key()));
   run(command);
-  EXPECT_EQ(command.fdb, &smaller);
-  EXPECT_EQ(&bridge_.worker->fdb(), bridge_.fdb.get());
+  bridge_.now_ms += kSweepMilliseconds;
+  EXPECT_TRUE(asked().empty());
+}
+
+TEST(Tables, AsksForASmallerOneWhenFewAddressesAreLeft) {
+  TestBridge bridge(kFour, 8 * Fdb::kEntriesMin);
+  bridge.now_ms += kSweepMilliseconds;
+  bridge.worker->round(bridge.now_ms);
+  const std::vector<Event> events = bridge.events();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].kind, Event::Kind::resize);
+  EXPECT_EQ(events[0].addresses, 0u);
 }
 
 /// Remembers what was plugged, and has something for receive() and settle() to say.
