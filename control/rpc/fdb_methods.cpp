@@ -101,13 +101,10 @@ Json fdb_del(const MethodContext& context, const Json& json) {
   config::Config next = context.bridge.config();
   bool any = remove_statics(next, mac, segment);
   if (any) context.change(std::move(next));
-  for (const auto& [name, settings] : context.bridge.config().segments) {
-    if (!segment.empty() && name != segment) continue;
-    FlushFdb::What flush;
-    flush.mac = mac;
-    flush.segment = context.bridge.segment_index(name);
-    any |= context.bridge.engine().flush(flush) > 0;
-  }
+  FlushFdb::What flush;
+  flush.mac = mac;
+  if (!segment.empty()) flush.segment = context.bridge.segment_index(segment);
+  any |= context.bridge.engine().flush(flush) > 0;
   if (any) return Json::object();
   for (const auto& [name, port] : context.bridge.config().ports) {
     if (std::ranges::find(port.macs, mac) != port.macs.end()) {

@@ -53,8 +53,8 @@ Json explain(const MethodContext& context, const Json& json) {
   const auto bytes = parse_hex(hex);
   if (!bytes) throw UsageError("explain: the frame must be hexadecimal digits, two a byte");
   if (bytes->size() > kExplainBytesMax) throw UsageError("explain: more than 65536 bytes");
-  const auto explained = context.bridge.engine().ask(
-      status.worker, std::make_unique<Explain>(status.index, *bytes));
+  const auto explained =
+      context.bridge.engine().ask(status.worker, std::make_unique<Explain>(status.index, *bytes));
   return explanation_json(*explained, context.bridge);
 }
 
@@ -83,6 +83,7 @@ Json Methods::event_json(const Event& event) const {
       describe_head(json, {event.head.data(), event.head_length}, event.length);
       return json;
     }
+    case Event::Kind::resize:
     case Event::Kind::done:
       return nullptr;
   }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab, end, wait_until
+from lab import Lab, Stream, end, wait_until
 
 pytestmark = pytest.mark.alone
 ANSWER_SECONDS_MAX = 3
@@ -29,7 +29,7 @@ def learned(lab):
 def lab():
     with Lab() as lab:
         lab.config["segment"] = {f"s{number}": {} for number in range(128)}
-        lab.config["segment"]["default"] = {"ageing": "3s", "mac_limit": 400_000}
+        lab.config["segment"]["default"] = {"ageing": "8s", "mac_limit": 400_000}
         lab.veth("vm1")
         lab.veth("vm2")
         lab.uplink("uplink")
@@ -44,10 +44,11 @@ def flood_both_ways(lab):
             for sender, to in ((one, other), (other, one))]
 
 
-def teach(lab, count):
+def teach(lab, count, *options):
     """A frame from each of so many addresses behind the uplink."""
     to = lab.guests["vm1"]
-    lab.guests["uplink"].flood(to.mac, "--random-src", "--dst-ip", to.ip4, "--count", count)
+    lab.guests["uplink"].flood(to.mac, "--random-src", "--dst-ip", to.ip4, "--count", count,
+                               *options)
 
 
 def test_commands_are_answered_beside_a_flood(lab):
@@ -68,6 +69,33 @@ def test_commands_are_answered_beside_a_flood(lab):
             end(flood)
     del lab.config["port"]["gone"], lab.guests["gone"]
     assert lab.daemon.poll() is None
+
+
+def test_tables_grow_and_shrink_and_nobody_loses_a_frame(lab):
+    """A flood of new addresses beside a pair: what is known grows tenfold, and goes again."""
+    at_rest = resident_kb(lab)
+    with Stream(lab.guests["vm1"], lab.guests["vm2"]):
+        teach(lab, 100_000, "--rate", 20_000)
+        wait_until(lambda: learned(lab) > 60_000, what="60,000 addresses that are known")
+        grown = resident_kb(lab)
+        wait_until(lambda: learned(lab) < 1000, timeout=20, what="they have aged")
+        wait_until(lambda: resident_kb(lab) < at_rest + 8192, timeout=5,
+                   what="the memory is given back")
+    assert grown > at_rest + 10_000
+    assert grown < at_rest + 200_000
+    assert "mac_limit" not in lab.drops("uplink")
+
+
+def test_a_reload_reserves_nothing(lab):
+    """Limits of a thousand million addresses in all."""
+    for segment in lab.config["segment"].values():
+        segment["mac_limit"] = 1_048_576
+    for number in range(1024 - len(lab.config["segment"])):
+        lab.config["segment"][f"more{number}"] = {"mac_limit": 1_048_576}
+    before = resident_kb(lab)
+    lab.reload()
+    assert resident_kb(lab) < before + 100_000
+    assert lab.guests["vm1"].ping(lab.guests["vm2"].ip4).lost == 0
 
 
 def test_a_thousand_segments_start_small():
