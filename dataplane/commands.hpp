@@ -75,8 +75,8 @@ class FlushFdb : public Command {
   /// Which ones: all that is said must be so.
   struct What {
     PortIndex port = kNoPort;  // kNoPort: any
-    std::optional<SegmentIndex> segment;
-    std::optional<MacAddress> mac;
+    std::optional<SegmentIndex> segment = std::nullopt;
+    std::optional<MacAddress> mac = std::nullopt;
     bool reset = false;  // `port` itself too: its place is to be used for another
   };
   explicit FlushFdb(const What& what) : what_(what) {}

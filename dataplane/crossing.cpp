@@ -1,7 +1,6 @@
 #include "dataplane/crossing.hpp"
 
 #include <algorithm>
-#include <cassert>
 #include <utility>
 
 namespace bulkhead {
@@ -25,8 +24,8 @@ bool Crossings::send(std::uint8_t to, const Crossing& frame) {
   Lane& lane = lanes_[to];
   if (!has_place(lane, frame.from)) look(lane);
   if (lane.lent == Passage::kLentMax || !has_place(lane, frame.from)) return false;
+  if (!append(to, frame)) return false;
   ++lane.lent;
-  append(to, frame);
   return true;
 }
 
@@ -46,29 +45,39 @@ void Crossings::announce(const Crossing& announcement) {
   }
 }
 
-void Crossings::append(std::size_t to, const Crossing& crossing) {
+bool Crossings::append(std::size_t to, const Crossing& crossing) {
   Lane& lane = lanes_[to];
-  assert(room(lane) > 0);
   if (lane.pending_count == lane.pending.size()) push_pending(lane);
+  if (!holds(room(lane) > 0 && lane.pending_count < lane.pending.size())) return false;
   lane.pending[lane.pending_count++] = crossing;
   lane.ports[lane.entered++ % lane.ports.size()] = crossing.from;
   ++lane.places[crossing.from];
   told_ |= 1u << to;
+  return true;
 }
 
+namespace {
+
+/// Of `count` entries the ring took so many, which must be all; the others stay for the next time.
+template <class T, std::size_t kSize>
+std::size_t keep_rest(std::array<T, kSize>& entries, std::size_t count, std::size_t pushed) {
+  if (holds(pushed == count)) return 0;
+  std::move(entries.begin() + static_cast<std::ptrdiff_t>(pushed),
+            entries.begin() + static_cast<std::ptrdiff_t>(count), entries.begin());
+  return count - pushed;
+}
+
+}  // namespace
+
 void Crossings::push_pending(Lane& lane) {
-  [[maybe_unused]] const std::size_t pushed =
-      lane.peer.out->forth.push(lane.pending.data(), lane.pending_count);
-  assert(pushed == lane.pending_count);
-  lane.pending_count = 0;
+  const std::size_t pushed = lane.peer.out->forth.push(lane.pending.data(), lane.pending_count);
+  lane.pending_count = keep_rest(lane.pending, lane.pending_count, pushed);
 }
 
 // There is always room: no more are lent than the ring takes.
 void Crossings::push_homeward(Lane& lane) {
-  [[maybe_unused]] const std::size_t pushed =
-      lane.peer.in->home.push(lane.homeward.data(), lane.homeward_count);
-  assert(pushed == lane.homeward_count);
-  lane.homeward_count = 0;
+  const std::size_t pushed = lane.peer.in->home.push(lane.homeward.data(), lane.homeward_count);
+  lane.homeward_count = keep_rest(lane.homeward, lane.homeward_count, pushed);
 }
 
 std::uint32_t Crossings::flush() {
@@ -82,6 +91,7 @@ std::uint32_t Crossings::flush() {
 void Crossings::give_back(Buffer* head) {
   Lane& lane = lanes_[head->owner];
   if (lane.homeward_count == lane.homeward.size()) push_homeward(lane);
+  if (!holds(lane.homeward_count < lane.homeward.size())) return;  // a buffer less
   lane.homeward[lane.homeward_count++] = head;
 }
 

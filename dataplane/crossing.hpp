@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "dataplane/frame.hpp"
+#include "dataplane/invariant.hpp"
 #include "dataplane/limits.hpp"
 #include "dataplane/mac_table.hpp"
 
@@ -120,7 +121,12 @@ class Crossings {
   /// References of borrowed frames: BufferPool::retain() and release().
   void retain(Buffer* head) { ++lanes_[head->owner].borrowed[head->chunk]; }
   void release(Buffer* head) {
-    if (--lanes_[head->owner].borrowed[head->chunk] == 0) give_back(head);
+    std::uint32_t& references = lanes_[head->owner].borrowed[head->chunk];
+    if (--references == 0) {
+      give_back(head);
+    } else if (!holds(references != UINT32_MAX)) {
+      references = 0;  // it was given back already
+    }
   }
 
  private:
@@ -147,7 +153,7 @@ class Crossings {
     return lane.places[port] + kReserved < room(lane);
   }
   static void look(Lane& lane);
-  void append(std::size_t to, const Crossing& crossing);
+  bool append(std::size_t to, const Crossing& crossing);
   static void push_pending(Lane& lane);
   static void push_homeward(Lane& lane);
   void borrow(Buffer* head) {

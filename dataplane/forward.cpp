@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cassert>
 #include <utility>
 
 namespace bulkhead {
@@ -22,7 +21,10 @@ Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailb
 // Flat, with what is rare kept out: the calls would cost a third of it (frame_cost).
 [[gnu::flatten]] void Forwarder::forward(const Snapshot& snapshot, Fdb& fdb,
                                          std::span<const Frame> frames, std::uint32_t now_ms) {
-  assert(frames.size() <= kBatchFrames);
+  if (!holds(frames.size() <= kBatchFrames)) {
+    for (const Frame& frame : frames.subspan(kBatchFrames)) pool_.release(frame.head);
+    frames = frames.first(kBatchFrames);
+  }
   for (std::size_t i = 0; i < frames.size(); ++i) {
     parse(frames[i], batch_[i].parsed);
     batch_[i].hashes = hashes_of(snapshot, batch_[i].parsed, frames[i].from);
@@ -143,6 +145,7 @@ void Forwarder::flood(const Snapshot& snapshot, const Frame& frame, const Parsed
   Crossing flooded;
   flooded.kind = Crossing::Kind::flood;
   flooded.list = reach.number_of(verdict.ports);
+  if (flooded.list == ReachSet::kNoList) return;
   flooded.from = frame.from;
   flooded.length = frame.length;
   flooded.head = frame.head;

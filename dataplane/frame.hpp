@@ -8,12 +8,12 @@
 // count for themselves and give it back (dataplane/crossing).
 #pragma once
 
-#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "dataplane/invariant.hpp"
 #include "dataplane/limits.hpp"
 
 namespace bulkhead {
@@ -66,8 +66,10 @@ class BufferPool {
     if (head->owner != owner_) [[unlikely]] {
       return release_borrowed(head);
     }
-    assert(head->references > 0);
-    if (--head->references > 0) return;
+    if (--head->references != 0) {
+      if (!holds(head->references != UINT32_MAX)) head->references = 0;  // it was free already
+      return;
+    }
     for (Buffer* buffer = head; buffer != nullptr;) {
       Buffer* next = buffer->next;
       free_[free_count_++] = buffer;

@@ -1,6 +1,8 @@
 #include "dataplane/snapshot.hpp"
 
-#include <cassert>
+#include <array>
+
+#include "dataplane/invariant.hpp"
 
 namespace bulkhead {
 namespace {
@@ -19,11 +21,8 @@ const std::vector<PortIndex>& ReachSet::list(std::size_t number) const {
 
 std::uint8_t ReachSet::number_of(std::span<const PortIndex> ports) const {
   std::uint8_t number = 0;
-  while (list(number).data() != ports.data()) {
-    ++number;
-    assert(number < kListCount);
-  }
-  return number;
+  while (number < kListCount && list(number).data() != ports.data()) ++number;
+  return holds(number < kListCount) ? number : kNoList;
 }
 
 }  // namespace bulkhead

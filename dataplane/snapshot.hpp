@@ -38,8 +38,9 @@ struct ReachSet {
 
   /// The lists, numbered: how one worker tells another which one a frame goes to.
   static constexpr std::size_t kListCount = 9;
+  static constexpr std::uint8_t kNoList = 0xff;
   [[nodiscard]] const std::vector<PortIndex>& list(std::size_t number) const;
-  /// The number of the list that `ports`, not empty, is.
+  /// The number of the list that `ports`, not empty, is; kNoList if it is none.
   [[nodiscard]] std::uint8_t number_of(std::span<const PortIndex> ports) const;
 };
 

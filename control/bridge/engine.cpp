@@ -11,6 +11,7 @@
 
 #include "backends/error.hpp"
 #include "control/bridge/compile.hpp"
+#include "dataplane/invariant.hpp"
 
 namespace bulkhead::control {
 
@@ -121,6 +122,12 @@ std::deque<Event> Engine::take_events() {
     return true;
   });
   fit_tables();
+  if (const std::uint64_t now = breaches(); now != breaches_told_) {
+    spdlog::error(
+        "{} times what must hold in the dataplane did not, {} in all: a fault of bulkhead, "
+        "please report it; frames may have been lost",
+        now - std::exchange(breaches_told_, now), now);
+  }
   return events;
 }
 

@@ -145,6 +145,7 @@ class Engine {
   std::vector<NicDevice::Share> nic_shares_;  // by worker
   std::optional<std::size_t> known_;          // addresses, that want tables of another size
   std::uint32_t resizing_ = 0;                // workers that move into one
+  std::uint64_t breaches_told_ = 0;           // in the log
   Courier courier_;
 };
 

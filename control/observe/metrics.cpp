@@ -102,6 +102,9 @@ constexpr std::array kMetrics{
     Metric{"bulkhead_lost_events", Type::counter, "",
            "Announcements of the workers that found the way to the control thread full.",
            [](S& s, const M& m) { s.add(m.events_lost); }, nullptr},
+    Metric{"bulkhead_breaches", Type::counter, "",
+           "Invariants of the dataplane that did not hold: a fault of bulkhead.",
+           [](S& s, const M& m) { s.add(m.breaches); }, nullptr},
     Metric{"bulkhead_port_state", Type::stateset, "", "State of the port's device.", nullptr,
            [](S& s, const P& p) {
              for (const PortState state : {PortState::waiting, PortState::down, PortState::up}) {

@@ -30,6 +30,7 @@ struct Metrics {
   std::uint64_t learned = 0;
   std::uint64_t buffers_free = 0;
   std::uint64_t events_lost = 0;
+  std::uint64_t breaches = 0;
   std::vector<PortMetrics> ports;
 };
 

@@ -3,6 +3,7 @@
 #include "control/rpc/method.hpp"
 #include "control/rpc/parameters.hpp"
 #include "control/version.hpp"
+#include "dataplane/invariant.hpp"
 
 namespace bulkhead::control {
 namespace {
@@ -43,6 +44,7 @@ Metrics metrics_of(const MethodContext& context, const std::vector<const config:
                   .learned = totals.learned,
                   .buffers_free = totals.buffers_free,
                   .events_lost = context.bridge.engine().events_lost(),
+                  .breaches = breaches(),
                   .ports = {}};
   for (const config::Port* port : ports) {
     const PortStatus status = context.bridge.status_of(port->name);
@@ -96,6 +98,7 @@ Json status(const MethodContext& context, const Json& parameters) {
       {"fdb_learned", totals.learned},
       {"buffers_free", totals.buffers_free},
       {"events_lost", context.bridge.engine().events_lost()},
+      {"breaches", breaches()},
       {"rx_frames", received},
       {"tx_frames", sent},
       {"drops", dropped},

@@ -338,7 +338,7 @@ TEST_F(FdbTest, AMovingTableAnswersAsOneAtRest) {
     const MacTable::Hashed source = fdb_.hashed(snapshot_, from, address);
     now_ += random() % 3 == 0;
     if (turn % 4000 == 0 && !moving) {
-      other = Fdb::Store(turn % 8000 == 0 ? 2048 : 128, kKey);
+      other = Fdb::Store(turn % 8000 == 0 ? 2048 : 512, kKey);
       fdb_.begin_move(other);
       moving = true;
     } else if (moving && turn % 5 == 0) {

@@ -159,6 +159,7 @@ Metrics some() {
                   .learned = 5,
                   .buffers_free = 900,
                   .events_lost = 4,
+                  .breaches = 6,
                   .ports = {}};
   PortMetrics port;
   port.name = "vm1";

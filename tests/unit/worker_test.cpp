@@ -141,6 +141,7 @@ TEST_F(WorkerTest, AsksForALargerTableOnceAndAgainEachSecond) {
 
 TEST(Tables, AsksForASmallerOneWhenFewAddressesAreLeft) {
   TestBridge bridge(kFour, 8 * Fdb::kEntriesMin);
+  EXPECT_EQ(bridge.events().size(), 1u) << "of the first round";
   bridge.now_ms += kSweepMilliseconds;
   bridge.worker->round(bridge.now_ms);
   const std::vector<Event> events = bridge.events();
