@@ -227,7 +227,15 @@ struct Case {
 
 /// Whether there may be a sender or target that the parser has not seen.
 [[nodiscard]] constexpr bool hides_addresses(Flaw flaw) {
-  return flaw != Flaw::none && flaw != Flaw::ipv4_option && flaw != Flaw::ipv4_payload;
+  return flaw != Flaw::none && flaw != Flaw::ipv4_option && flaw != Flaw::ipv4_payload &&
+         flaw != Flaw::dhcp_form;
+}
+
+/// Whether a MAC is another port's, or shared by others.
+template <class Trace>
+[[nodiscard]] bool is_bound_to_others(const Case<Trace>& c, MacAddress mac) {
+  const MacTable::Entry* bound = c.snapshot.bound.find(mac, c.port.segment);
+  return bound != nullptr && bound->port != c.from && !has_mac(c.snapshot, c.port, mac);
 }
 
 /// Law 4, the part that no port is excused from: what is bound is nobody else's.
@@ -235,11 +243,7 @@ struct Case {
 template <class Trace>
 [[nodiscard]] bool takes_what_is_others(const Case<Trace>& c) {
   if (hides_addresses(c.frame.flaw)) return true;
-  const MacTable::Entry* bound = c.snapshot.bound.find(c.hashes.source);
-  if (bound != nullptr && bound->port != c.from &&
-      !(bound->kind == EntryKind::shared && has_mac(c.snapshot, c.port, c.frame.source))) {
-    return true;
-  }
+  if (is_bound_to_others(c, c.frame.source)) return true;
   if (c.port.trusted) return false;
   const bool v6 = c.is_v6();
   const auto is_others = [&](IpAddress address) {
@@ -250,9 +254,11 @@ template <class Trace>
   switch (c.frame.message) {
     case Message::arp_probe:
       return is_others(c.frame.receiver);
+    case Message::dhcp_client:
+      return is_others(c.frame.target) || is_bound_to_others(c, c.frame.claimed);
     case Message::dad_solicitation:
     case Message::neighbor_advertisement:
-      return is_others(c.frame.nd_target);
+      return is_others(c.frame.target);
     default:
       return false;
   }
@@ -301,12 +307,15 @@ template <class Trace>
 [[nodiscard]] Refusal check_ipv4(const Case<Trace>& c) {
   const Parsed& frame = c.frame;
   if (!c.trace(Check::ipv4_header, frame.flaw == Flaw::none)) return DropReason::malformed;
-  const bool from_nowhere =
-      frame.sender.is_zero() && c.speaks(false) &&
-      (frame.message == Message::igmp_report ||
-       (frame.dhcp_from_nowhere && frame.has_claimed && frame.claimed == frame.source));
+  const bool from_nowhere = frame.sender.is_zero() && c.speaks(false) &&
+                            (frame.message == Message::igmp_report || frame.dhcp_from_nowhere);
   if (!c.trace(Check::ipv4_source, from_nowhere || c.may_send_from(false, frame.sender))) {
     return DropReason::spoofed_ip;
+  }
+  if (frame.message == Message::dhcp_client) {
+    const bool own = frame.has_claimed && c.claims_own_mac() &&
+                     (frame.target.is_zero() || c.may_claim(false, frame.target));
+    if (!c.trace(Check::dhcp_client, own)) return DropReason::spoofed_dhcp;
   }
   return kPassed;
 }
@@ -328,7 +337,7 @@ template <class Trace>
   if (!c.trace(Check::nd_alone, frame.flaw != Flaw::nd_extension)) return DropReason::spoofed_nd;
   if (frame.message == Message::dad_solicitation) {  // 9, RFC 4862
     const bool own =
-        c.may_claim(true, frame.nd_target) && frame.receiver == frame.nd_target.solicited_node();
+        c.may_claim(true, frame.target) && frame.receiver == frame.target.solicited_node();
     if (!c.trace(Check::dad_target, nd_sound && own)) return DropReason::spoofed_nd;
     return kPassed;
   }
@@ -344,7 +353,7 @@ template <class Trace>
     if (!c.trace(Check::nd_link_layer, own)) return DropReason::spoofed_nd;
   }
   if (frame.message == Message::neighbor_advertisement &&
-      !c.trace(Check::na_target, c.may_claim(true, frame.nd_target))) {
+      !c.trace(Check::na_target, c.may_claim(true, frame.target))) {
     return DropReason::spoofed_nd;
   }
   return kPassed;
@@ -365,7 +374,9 @@ struct RoleNeeded {
       return {kVrrp, DropReason::rogue_router};
     case Message::routing_protocol:
       return {kRouting, DropReason::rogue_router};
+    case Message::dhcp_relay:
     case Message::dhcp_server:
+    case Message::dhcpv6_relay:
     case Message::dhcpv6_server:
       return {kDhcpServer, DropReason::rogue_dhcp};
     case Message::igmp_query:
@@ -407,8 +418,10 @@ template <class Trace>
     case Message::neighbor_advertisement:
       return Budget::arp_nd;
     case Message::dhcp_client:
+    case Message::dhcp_relay:
     case Message::dhcp_server:
     case Message::dhcpv6_client:
+    case Message::dhcpv6_relay:
     case Message::dhcpv6_server:
       return Budget::dhcp;
     default:
@@ -484,16 +497,18 @@ void route_group(const Case<Trace>& c, const ReachSet& reach, Verdict& verdict) 
     case Message::arp_probe:
       return flood(verdict, reach.trusted, c.holders(false, frame.receiver));
     case Message::dad_solicitation: {
-      const auto holders = c.holders(true, frame.nd_target);
-      if (holders.empty() && is_claimable(frame.nd_target)) return flood(verdict, reach.testers);
+      const auto holders = c.holders(true, frame.target);
+      if (holders.empty() && is_claimable(frame.target)) return flood(verdict, reach.testers);
       return flood(verdict, reach.trusted, holders);
     }
     case Message::arp_request:
       return route_question(c, reach, verdict, false, frame.receiver);
     case Message::neighbor_solicitation:
-      return route_question(c, reach, verdict, true, frame.nd_target);
+      return route_question(c, reach, verdict, true, frame.target);
     case Message::dhcp_client:
+    case Message::dhcp_relay:
     case Message::dhcpv6_client:
+    case Message::dhcpv6_relay:
       return flood(verdict, reach.dhcp_servers);
     case Message::router_solicitation:
       return flood(verdict, reach.routers);

@@ -106,7 +106,7 @@ void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
 void Forwarder::claim(const Snapshot& snapshot, Fdb& fdb, PortIndex port, const Parsed& parsed) {
   const bool speaks_of_itself = parsed.message == Message::dad_solicitation ||
                                 parsed.message == Message::neighbor_advertisement;
-  const IpAddress target = speaks_of_itself ? parsed.nd_target : parsed.sender;
+  const IpAddress target = speaks_of_itself ? parsed.target : parsed.sender;
   for (const IpAddress address : {parsed.sender, target}) {
     if (!is_claimable(address) || ownership(snapshot, port, true, address) != Ownership::nobodys ||
         !fdb.may_claim(snapshot, port, address.low) || crossings_.room() == 0 ||

@@ -38,10 +38,12 @@ enum class Message : std::uint8_t {
   arp_probe,         // a request with sender 0 (RFC 5227)
   arp_announcement,  // sender = target
   arp_reply,
-  dhcp_client,    // UDP to port 67, BOOTREQUEST
-  dhcp_server,    // UDP to port 68
-  dhcpv6_client,  // UDP to port 547
-  dhcpv6_server,  // UDP to port 546
+  dhcp_client,    // UDP to port 67, and none of the following
+  dhcp_relay,     // with giaddr, or from port 67
+  dhcp_server,    // UDP to port 68, or a BOOTREPLY
+  dhcpv6_client,  // UDP to port 547, and none of the following
+  dhcpv6_relay,   // relay-forward
+  dhcpv6_server,  // UDP to port 546, or a server's message to a relay
   igmp_report,
   igmp_query,
   mld_report,
@@ -68,11 +70,11 @@ struct Parsed {
 
   MacAddress destination;
   MacAddress source;
-  IpAddress sender;     // IP source, or ARP sender protocol address
-  IpAddress receiver;   // IP destination, or ARP target protocol address
-  IpAddress nd_target;  // of a neighbour solicitation or advertisement
-  MacAddress claimed;   // ARP sender hardware address, ND source or target link-layer address, DHCP
-                        // client hardware address: who the frame says it speaks for
+  IpAddress sender;    // IP source, or ARP sender protocol address
+  IpAddress receiver;  // IP destination, or ARP target protocol address
+  IpAddress target;    // of a neighbour solicitation or advertisement; ciaddr of a dhcp_client
+  MacAddress claimed;  // ARP sender hardware address, ND source or target link-layer address, DHCP
+                       // client hardware address: who the frame says it speaks for
   MacAddress arp_target;     // ARP target hardware address
   std::uint32_t length = 0;  // bytes of the whole frame
   std::uint32_t ports = 0;   // of TCP and UDP, source above destination; 0 if they were not read

@@ -135,8 +135,10 @@ const char* name_of(Message message) {
                               "ARP announcement",
                               "ARP reply",
                               "DHCP client message",
+                              "DHCP relay message",
                               "DHCP server message",
                               "DHCPv6 client message",
+                              "DHCPv6 relay message",
                               "DHCPv6 server message",
                               "IGMP report",
                               "IGMP query",
@@ -208,14 +210,19 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
     case Check::ipv6_source:
       return fmt::format("source {}{}, port {} has {}", ip_text(v6, frame.sender),
                          owner_if_failed(v6, frame.sender), from->name, join_ips(*from));
+    case Check::dhcp_client:
+      return fmt::format("client {} at {}{}, port {} has {} and {}",
+                         frame.has_claimed ? config::to_text(frame.claimed) : "not of Ethernet",
+                         ip_text(false, frame.target), owner_if_failed(false, frame.target),
+                         from->name, join_macs(*from), join_ips(*from));
     case Check::dad_target:
       if (frame.flaw != Flaw::none) return flaw;
-      return fmt::format("target {}{} to {}, port {} has {}", ip_text(true, frame.nd_target),
-                         owner_if_failed(true, frame.nd_target), ip_text(true, frame.receiver),
+      return fmt::format("target {}{} to {}, port {} has {}", ip_text(true, frame.target),
+                         owner_if_failed(true, frame.target), ip_text(true, frame.receiver),
                          from->name, join_ips(*from));
     case Check::na_target:
-      return fmt::format("target {}{}, port {} has {}", ip_text(true, frame.nd_target),
-                         owner_if_failed(true, frame.nd_target), from->name, join_ips(*from));
+      return fmt::format("target {}{}, port {} has {}", ip_text(true, frame.target),
+                         owner_if_failed(true, frame.target), from->name, join_ips(*from));
     case Check::nd_link_layer:
       return frame.has_claimed
                  ? fmt::format("link-layer address {}, port {} has {}",
@@ -234,7 +241,7 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
     case Check::reach:
       if (frame.destination.is_group() && (frame.message == Message::arp_request ||
                                            frame.message == Message::neighbor_solicitation)) {
-        const IpAddress asked = v6 ? frame.nd_target : frame.receiver;
+        const IpAddress asked = v6 ? frame.target : frame.receiver;
         return fmt::format("asks for {}{}", ip_text(v6, asked), owner_of(bridge, *from, v6, asked));
       }
       return fmt::format("destination {}{}", to, owner_of(bridge, *from, frame.destination));
@@ -303,7 +310,7 @@ void describe_head(Json& json, std::span<const std::uint8_t> head, std::uint32_t
     const bool v6 = parsed.payload == Payload::ipv6;
     json["sender"] = ip_text(v6, parsed.sender);
     json["receiver"] = ip_text(v6, parsed.receiver);
-    if (!parsed.nd_target.is_zero()) json["target"] = ip_text(true, parsed.nd_target);
+    if (!parsed.target.is_zero()) json["target"] = ip_text(v6, parsed.target);
     json["message"] = name_of(parsed.message);
   }
 }

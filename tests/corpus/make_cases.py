@@ -205,8 +205,9 @@ def mld_frame(port, source, group="ff02::16", kind=143):
     return frame6(port, source, group, 0, body, hops=1, checksum_of=8)
 
 
-def dhcp(op, chaddr, hardware=1, size=6):
-    return bytes([op, hardware, size, 0]) + b"\0" * 24 + raw_mac(chaddr) + b"\0" * 10 + \
+def dhcp(op, chaddr, hardware=1, size=6, ciaddr="0.0.0.0", giaddr="0.0.0.0"):
+    return bytes([op, hardware, size, 0]) + b"\0" * 8 + a4(ciaddr) + b"\0" * 8 + a4(giaddr) + \
+        raw_mac(chaddr) + b"\0" * 10 + \
         b"\0" * 192 + bytes.fromhex("63825363350101ff")
 
 
@@ -572,17 +573,66 @@ def dhcp_cases():
     for name, broken in {
             "from port 69": dict(sport=69), "to a station": dict(to="dhcp", to_mac="dhcp"),
             "to a station's MAC": dict(to_mac="dhcp"), "to a subnet": dict(to="192.168.50.255"),
-            "for another": dict(chaddr="kali5"), "in fragments": dict(fragment=0x2000),
-            "another hardware type": dict(hardware=6), "another size": dict(size=8),
             "neither request nor reply": dict(op=3), "by multicast": dict(
                 to_mac="01:00:5e:00:00:01")}.items():
         case(f"DHCP: from nowhere, {name}", "kali4", dhcp_frame("kali4", **broken), "spoofed_ip")
+    # Whatever address it comes from, a client speaks for itself.
+    for sender, form in {
+            "from nowhere": {}, "from its address": dict(source="kali4"),
+            "to a server": dict(source="kali4", to="dhcp", to_mac="dhcp"),
+            "from another port": dict(source="kali4", to="dhcp", to_mac="dhcp", sport=69)}.items():
+        for name, broken in {
+                "chaddr of another": dict(chaddr="kali5"),
+                "made-up chaddr": dict(chaddr="52:54:00:99:99:99"),
+                "another hardware type": dict(hardware=6), "another size": dict(size=8),
+                "ciaddr of another": dict(ciaddr="kali5"),
+                "ciaddr of nobody": dict(ciaddr="192.168.50.99")}.items():
+            case(f"DHCP: {sender}, {name}", "kali4", dhcp_frame("kali4", **form, **broken),
+                 "spoofed_dhcp")
+        case(f"DHCP: {sender}, in fragments", "kali4",
+             dhcp_frame("kali4", fragment=0x2000, **form), "malformed")
+    case("DHCP: release", "kali4", dhcp_frame("kali4", "kali4", "dhcp", "dhcp", ciaddr="kali4"),
+         "unicast:dhcp")
+    case("DHCP: release of kali5's lease", "kali4", dhcp_frame(
+        "kali4", "kali4", "dhcp", "dhcp", ciaddr="kali5", chaddr="kali5"), "spoofed_dhcp")
+    case("DHCP: ciaddr of a prefix", "prefix", dhcp_frame(
+        "prefix", "10.40.0.9", "dhcp", "dhcp", ciaddr="10.40.0.10"), "unicast:dhcp")
+    case("DHCP: ciaddr of a route", "router", dhcp_frame(
+        "router", "router", "dhcp", "dhcp", ciaddr="10.50.0.9"), "spoofed_dhcp")
+    case("DHCP: anyip for nobody's", "anyip", dhcp_frame(
+        "anyip", "8.8.8.8", "dhcp", "dhcp", ciaddr="8.8.8.8"), "unicast:dhcp")
+    case("DHCP: anyip for kali5's", "anyip", dhcp_frame(
+        "anyip", "8.8.8.8", "dhcp", "dhcp", ciaddr="kali5"), "spoofed_dhcp")
+    case("DHCP: anymac for itself", "anymac", dhcp_frame("anymac", "anymac", "dhcp", "dhcp"),
+         "unicast:dhcp")
+    case("DHCP: anymac for another MAC", "anymac", dhcp_frame(
+        "anymac", "anymac", "dhcp", "dhcp", chaddr="52:54:00:99:99:99"), "spoofed_dhcp")
+    case("DHCP: the virtual router for itself", "vrrp1", dhcp_frame(
+        "vrrp1", "vrrp1", "dhcp", "dhcp", chaddr=VIRTUAL), "unicast:dhcp")
+    case("DHCP: cut short", "kali4", v4_frame(
+        "kali4", "dhcp", 17, udp(68, 67, dhcp(1, "kali4")[:33])), "malformed")
+    case("DHCP: in tiny fragments", "kali4", v4_frame(
+        "kali4", "dhcp", 17, udp(67, 67), fragment=0x2000), "malformed")
+    for name, relayed in {"giaddr": dict(giaddr="kali4"), "from port 67": dict(sport=67)}.items():
+        for op in (1, 3):
+            case(f"DHCP: relay, {name}, op {op}", "kali4", dhcp_frame(
+                "kali4", "kali4", "dhcp", "dhcp", op=op, chaddr="kali5", **relayed), "rogue_dhcp")
+        case(f"DHCP: relay, {name}, with the role", "dhcp", dhcp_frame(
+            "dhcp", "dhcp", "uplink", GATEWAY, chaddr="kali5", **relayed), "flood:uplink")
+    case("DHCP: relay from nowhere", "kali4", dhcp_frame("kali4", sport=67, giaddr="kali4"),
+         "spoofed_ip")
+    case("DHCP: relayed by broadcast", "kali4", dhcp_frame(
+        "kali4", "kali4", chaddr="kali5", giaddr="kali4"), "rogue_dhcp")
+    case("DHCP: fragments from the uplink", "uplink", eth(
+        BROADCAST, GATEWAY, 0x0800, ip4("uplink", "255.255.255.255", 17,
+                                        udp(67, 68, dhcp(2, "kali3")), fragment=0x2000)),
+         "flood:anyip")
     case("DHCP: ports past the source check", "kali4", dhcp_frame("kali4", source="kali5"),
          "spoofed_ip")
     case("DHCP: from nowhere without IPv4", "only6", dhcp_frame("only6"), "spoofed_ip")
     case("DHCP: client ports around no DHCP", "kali4", eth(
         BROADCAST, "kali4", 0x0800, ip4("0.0.0.0", "255.255.255.255", 17, udp(68, 67, b"\1"))),
-         "spoofed_ip")
+         "malformed")
     case("DHCP: from nowhere to port 68", "kali4", dhcp_frame("kali4", sport=68, dport=68),
          "spoofed_ip")
 
@@ -594,7 +644,7 @@ def dhcp_cases():
          "rogue_dhcp")
     case("DHCP: offer from another port", "kali4",
          dhcp_frame("kali4", source="kali4", sport=9, dport=68, op=2), "rogue_dhcp")
-    case("DHCP: offer in fragments", "kali4", offer("kali4", fragment=0x2000), "rogue_dhcp")
+    case("DHCP: offer in fragments", "kali4", offer("kali4", fragment=0x2000), "malformed")
     case("DHCP: reply to a relay", "kali4",
          dhcp_frame("kali4", "kali4", "uplink", GATEWAY, 67, 67, 2), "rogue_dhcp")
     case("DHCP: offer of anyip", "anyip", dhcp_frame(
@@ -614,6 +664,18 @@ def dhcp_cases():
     case("DHCPv6: solicit", "kali4", frame6("kali4", ll("kali4"), "ff02::1:2", 17,
                                             udp(546, 547, b"\1\0\0\1"), hops=1),
          "flood:uplink,dhcp")
+    for name, message in (("relay-forward", 12), ("relay-reply", 13), ("advertise", 2),
+                          ("reply", 7), ("reconfigure", 10)):
+        body = bytes([message]) + b"\0" * 33
+        case(f"DHCPv6: {name} to a server", "kali4", frame6(
+            "kali4", ll("kali4"), "ff02::1:2", 17, udp(547, 547, body), hops=1), "rogue_dhcp")
+        case(f"DHCPv6: {name} to a server, with the role", "dhcp", frame6(
+            "dhcp", ll("dhcp"), "ff05::1:3", 17, udp(547, 547, body)),
+             "flood:uplink" if message == 12 else everyone("dhcp", v=6))
+    case("DHCPv6: without a message", "kali4", frame6(
+        "kali4", ll("kali4"), "ff02::1:2", 17, udp(546, 547), hops=1), "malformed")
+    case("DHCPv6: relay-forward in fragments", "kali4", frame6(
+        "kali4", ll("kali4"), "ff02::1:2", 44, fragment6(17) + udp(547, 547), hops=1), "malformed")
     case("DHCPv6: advertise of a guest", "kali4", v6_frame(
         "kali4", "kali3", 17, udp(547, 546, b"\2\0\0\1")), "rogue_dhcp")
     case("DHCPv6: advertise with the role", "dhcp", v6_frame(
@@ -987,6 +1049,14 @@ def shadow_cases():
         nd(136, "fd00:50::15"), checksum_of=8), "spoofed_nd")
     case("shadow: offer", "shadow", dhcp_frame("shadow", "shadow", sport=67, dport=68, op=2,
                                                chaddr="kali3"), "unicast:kali3")
+    case("shadow: DHCP for nobody's", "shadow", dhcp_frame(
+        "shadow", "shadow", "dhcp", "dhcp", chaddr="52:54:00:99:99:99"), "unicast:dhcp")
+    case("shadow: DHCP for kali5's MAC", "shadow", dhcp_frame(
+        "shadow", "shadow", "dhcp", "dhcp", chaddr="kali5"), "spoofed_dhcp")
+    case("shadow: DHCP for kali5's address", "shadow", dhcp_frame(
+        "shadow", "shadow", "dhcp", "dhcp", ciaddr="kali5"), "spoofed_dhcp")
+    case("shadow: DHCP in fragments", "shadow", dhcp_frame(
+        "shadow", "shadow", "dhcp", "dhcp", fragment=0x2000), "not_addressee@dhcp")
     case("shadow: router advertisement", "shadow", frame6("shadow", ll("shadow"), "ff02::1", 58,
                                                           RA), everyone("shadow", v=6))
     case("shadow: to another's address", "shadow", v4_frame("shadow", "kali5", to_mac="kali3"),

@@ -84,7 +84,10 @@ class Draw {
     add(bytes, dice_.pick<std::uint64_t>({1, 1, 2, mostly(dice_, 1, {0, 3})}), 1);
     add(bytes, mostly(dice_, 1, {6}), 1);
     add(bytes, mostly(dice_, 6, {8}), 1);
-    add(bytes, zeros(25));
+    add(bytes, zeros(9));
+    add(bytes, dice_.chance(60) ? zeros(4) : v4());  // ciaddr
+    add(bytes, zeros(8));
+    add(bytes, dice_.chance(85) ? 0 : dice_.roll(3), 4);  // giaddr
     const bool answers = bytes[0] == 2;
     add(bytes, answers ? cast_.other_mac.value : mac().value, 6);
     add(bytes, zeros(dice_.roll(12)));
@@ -106,11 +109,11 @@ class Draw {
         body =
             udp(answers ? std::vector<std::uint64_t>{67, 68} : std::vector<std::uint64_t>{68, 67},
                 body);
-        if (dice_.chance(70))
+        if (dice_.chance(75))
           put(body, 0, answers ? 67 : 68, 2), put(body, 2, answers ? 68 : 67, 2);
-        if (dice_.chance(60)) source = zeros(4);
+        if (dice_.chance(45)) source = zeros(4);
         if (dice_.chance(80)) to = Bytes(4, 255);
-        to_group(0xffff'ffff'ffff);
+        if (dice_.chance(80)) to_group(0xffff'ffff'ffff);
         break;
       }
       case 1:
@@ -254,7 +257,9 @@ class Draw {
       body = icmpv6(source, to);
     } else if (what < 9) {
       protocol = 17;
-      body = udp({546, 547, 546, 547, 521, 2029, 53}, zeros(dice_.roll(10)));
+      body = zeros(dice_.roll(10));
+      if (!body.empty()) body[0] = static_cast<std::uint8_t>(dice_.roll(15));
+      body = udp({546, 547, 546, 547, 521, 2029, 53}, body);
       if (dice_.chance(40)) to_group(0x3333'0001'0002);
       if (dice_.chance(40)) to = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2};
     } else {

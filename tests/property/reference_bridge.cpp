@@ -244,7 +244,10 @@ std::string Bridge::ipv4_fault(const std::string& from, const Packet& packet) co
   if (!packet.fault.empty()) return "malformed";
   const bool from_nowhere = is_zero(packet.sender) && speaks(from, 4) &&
                             (packet.says == "igmp report" || packet.dhcp_from_nowhere);
-  return from_nowhere || may_send_from(from, packet.sender) ? "" : "spoofed_ip";
+  if (!from_nowhere && !may_send_from(from, packet.sender)) return "spoofed_ip";
+  if (packet.says != "dhcp client") return "";
+  if (!packet.claimed || !is_own_mac(from, packet)) return "spoofed_dhcp";
+  return is_zero(packet.target) || may_claim(from, packet.target) ? "" : "spoofed_dhcp";
 }
 
 std::string Bridge::ipv6_fault(const std::string& from, const Packet& packet) const {
@@ -275,23 +278,30 @@ std::string Bridge::role_fault(const std::string& from, const Packet& packet) co
   if (says == "vrrp" && lacks("vrrp")) return "rogue_router";
   if (says == "routing" && lacks("routing")) return "rogue_router";
   if (says == "dhcp server" && lacks("dhcp-server")) return "rogue_dhcp";
+  if (says == "dhcp relay" && lacks("dhcp-server")) return "rogue_dhcp";
   if ((says == "igmp query" || says == "mld query") && lacks("querier")) return "rogue_querier";
   return "";
 }
 
+bool Bridge::is_others_mac(const std::string& from, Mac mac) const {
+  const Port& port = world_.ports.at(from);
+  const std::string binder = binder_of(port.segment, mac);
+  if (!binder.empty() && binder != from) return true;
+  return is_shared(port.segment, mac) && !port.shared_macs.contains(mac);
+}
+
 /// In shadow mode: what is bound is nobody else's all the same.
 bool Bridge::breaks_law_4(const std::string& from, const Packet& packet) const {
-  const Port& port = world_.ports.at(from);
-  const std::string binder = binder_of(port.segment, packet.source);
-  if (!binder.empty() && binder != from) return true;
-  if (is_shared(port.segment, packet.source) && !port.shared_macs.contains(packet.source)) {
-    return true;
-  }
+  if (is_others_mac(from, packet.source)) return true;
   if (packet.hides) return true;
   if (packet.addresses_read && is_others(from, packet.sender)) return true;
   if (packet.says == "arp probe") return is_others(from, packet.receiver);
   if (packet.says == "dad" || packet.says == "neighbor advertisement") {
     return is_others(from, packet.target);
+  }
+  if (packet.says == "dhcp client" && packet.kind == "ipv4") {
+    return is_others(from, packet.target) ||
+           (packet.claimed && is_others_mac(from, *packet.claimed));
   }
   return false;
 }
@@ -481,7 +491,7 @@ void Bridge::send_to_group(const std::string& from, const Packet& packet, Result
     ask(from, packet.receiver, result, candidates);
   } else if (says == "neighbor solicitation") {
     ask(from, packet.target, result, candidates);
-  } else if (says == "dhcp client") {
+  } else if (says == "dhcp client" || says == "dhcp relay") {
     candidates = up_and(
         from, [](const Port& port) { return port.trusted || port.allow.contains("dhcp-server"); });
   } else if (says == "router solicitation") {

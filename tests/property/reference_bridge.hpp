@@ -120,6 +120,7 @@ class Bridge {
   [[nodiscard]] std::string ipv4_fault(const std::string& from, const Packet& packet) const;
   [[nodiscard]] std::string ipv6_fault(const std::string& from, const Packet& packet) const;
   [[nodiscard]] std::string role_fault(const std::string& from, const Packet& packet) const;
+  [[nodiscard]] bool is_others_mac(const std::string& from, Mac mac) const;
   [[nodiscard]] bool breaks_law_4(const std::string& from, const Packet& packet) const;
   [[nodiscard]] std::string learning_fault(const std::string& from, Mac source,
                                            Flapping flapping) const;

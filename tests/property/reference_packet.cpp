@@ -98,10 +98,7 @@ void Bridge::Packet::read_ipv4() {
   if (protocol == 17) needed = 8;
   if (protocol == 1 || protocol == 2 || protocol == 6) needed = 4;
   if (where + needed > end || where + needed > head_.size()) return fail("malformed", false);
-  if (protocol == 17) {
-    read_udp(where, end);
-    if (more) dhcp_from_nowhere = false;
-  }
+  if (protocol == 17) read_udp(where, end, more);
   if (protocol == 2) {
     const std::uint64_t message = at(where, 1);
     says = "routing";
@@ -116,25 +113,40 @@ void Bridge::Packet::read_ipv4() {
   if (protocol == 9 || protocol == 88 || protocol == 89 || protocol == 103) says = "routing";
 }
 
-void Bridge::Packet::read_udp(std::size_t where, std::size_t end) {
+void Bridge::Packet::read_udp(std::size_t where, std::size_t end, bool fragment) {
   const std::uint64_t from = at(where, 2);
   const std::uint64_t to = at(where + 2, 2);
   if (to == 520 || to == 521) says = "routing";
   if (to == 1985 || to == 2029 || to == 3222) says = "vrrp";
+  const std::size_t limit = std::min(end, head_.size());
   if (kind == "ipv6") {
     if (to == 546) says = "dhcp server";
-    if (to == 547) says = "dhcp client";
+    if (to != 547) return;
+    if (where + 8 >= limit) return fail("malformed", false);
+    const std::uint64_t message = at(where + 8, 1);
+    says = "dhcp client";
+    if (message == 12) says = "dhcp relay";
+    if (message == 2 || message == 7 || message == 10 || message == 13) says = "dhcp server";
     return;
   }
   if (to != 67 && to != 68) return;
-  const std::size_t limit = std::min(end, head_.size());
+  if (fragment) return fail("malformed", false);
+  const bool is_whole = limit >= where + 8 + 34;
   const std::uint64_t operation = limit > where + 8 ? at(where + 8, 1) : 0;
-  says = to == 68 || operation == 2 ? "dhcp server" : "dhcp client";
-  const bool has_client =
-      limit >= where + 8 + 34 && at(where + 9, 1) == 1 && at(where + 10, 1) == 6;
-  if (has_client) claimed = at(where + 8 + 28, 6);
-  dhcp_from_nowhere = to == 67 && from == 68 && operation == 1 && destination == kBroadcast &&
-                      receiver == Address{255, 255, 255, 255} && claimed == source;
+  if (is_whole && at(where + 9, 1) == 1 && at(where + 10, 1) == 6) claimed = at(where + 8 + 28, 6);
+  if (to == 68 || operation == 2) {
+    says = "dhcp server";
+    return;
+  }
+  if (!is_whole) return fail("malformed", false);
+  if (from == 67 || at(where + 8 + 24, 4) != 0) {
+    says = "dhcp relay";
+    return;
+  }
+  says = "dhcp client";
+  target = address(where + 8 + 12, 4);
+  dhcp_from_nowhere = from == 68 && operation == 1 && destination == kBroadcast &&
+                      receiver == Address{255, 255, 255, 255};
 }
 
 void Bridge::Packet::read_ipv6() {
@@ -199,7 +211,7 @@ void Bridge::Packet::read_ipv6() {
   if (next == 17) needed = 8;
   if (next == 58 || next == 112) needed = 4;
   if (where + needed > end || where + needed > head_.size()) return fail("malformed", true);
-  if (next == 17) read_udp(where, end);
+  if (next == 17) read_udp(where, end, is_fragment);
   if (next == 58) read_icmpv6(where, end, headers > 0);
   if (next == 112) says = "vrrp";
   if (next == 9 || next == 88 || next == 89 || next == 103) says = "routing";

@@ -31,7 +31,8 @@ struct Bridge::Packet {
   bool addresses_read = false;
   bool hides = false;  // has a fault behind which there may be addresses
   std::string says = "data";
-  Address sender, receiver, target;
+  Address sender, receiver;
+  Address target;  // of neighbour discovery; of a DHCP client: ciaddr
   std::optional<Mac> claimed;
   Mac arp_target = 0;
   bool dhcp_from_nowhere = false;
@@ -60,7 +61,7 @@ struct Bridge::Packet {
   void read_arp();
   void read_ipv4();
   void read_ipv6();
-  void read_udp(std::size_t where, std::size_t end);
+  void read_udp(std::size_t where, std::size_t end, bool fragment);
   void read_icmpv6(std::size_t where, std::size_t end, bool extended);
   void read_discovery(std::size_t where, std::size_t end);
 };

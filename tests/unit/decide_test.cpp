@@ -398,7 +398,7 @@ TEST(DecideList, NamesEveryReasonAboutEthernet) {
   }
   for (const DropReasonText& reason : kDropReasons) {
     const std::set<std::string_view> elsewhere{
-        "spoofed_arp",   "spoofed_ip", "spoofed_nd",   "rogue_router", "rogue_dhcp",
+        "spoofed_arp",   "spoofed_ip", "spoofed_dhcp", "spoofed_nd", "rogue_router", "rogue_dhcp",
         "rogue_querier", "group_mac",  "rate_limited", "overrun"};  // the backend's to say, see
                                                                     // forward_test.cpp
     if (elsewhere.contains(reason.name)) continue;
