@@ -73,7 +73,7 @@ std::string fault_of(const Port& port) {
   if (port.transit && !port.trusted) {
     return "transit = true is for trusted ports; remove it";
   }
-  if (port.mac_max && !port.learns()) {
+  if (port.mac_max && !port.learns() && port.enforce) {
     return "mac_max is for ports that learn, and this one has a `mac` list; remove it";
   }
   return binding_fault_of(port);

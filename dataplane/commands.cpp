@@ -154,7 +154,9 @@ bool Explain::step(Worker& worker, std::uint32_t now_ms) {
       const bool done = std::ranges::find(egress, to) != egress.end();
       if (to == from || !reach.contains(to) || done) continue;
       at = to;
-      if (!admit(snapshot, parsed, to, kNoPort, trace)) egress.push_back(to);
+      if (admit(snapshot, parsed, to, kNoPort, trace)) continue;
+      egress.push_back(to);
+      if (!snapshot.ports[to].enforce) (void)would_refuse(snapshot, parsed, to, trace);
     }
   }
   verdict.ports = {};

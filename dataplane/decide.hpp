@@ -42,11 +42,13 @@ struct Verdict {
   bool claims =
       false;  // its sender or target is a link-local address that is the port's from now on
   Budget budget = Budget::none;
-  Refusal shadow;  // what it would have been dropped as, were the port enforced
+  Refusal shadow;         // what it would have been dropped as, were the port enforced
+  Refusal egress_shadow;  // unicast: what `port` would have refused it as, were it enforced
 
   /// Whether the frame, if it is not dropped, changes more than the age of its source.
   [[nodiscard]] bool leaves_a_mark() const {
-    return change > Fdb::Change::refresh || budget != Budget::none || claims || bool(shadow);
+    return change > Fdb::Change::refresh || budget != Budget::none || claims || bool(shadow) ||
+           bool(egress_shadow);
   }
 };
 
@@ -158,6 +160,11 @@ template <class Trace = NoTrace>
 [[nodiscard]] Refusal admit(const Snapshot& snapshot, const Parsed& frame, PortIndex to,
                             PortIndex located, const Trace& trace = {});
 
+/// What check E would say of a frame that it lets pass, were `to`, which is in shadow, enforced.
+template <class Trace = NoTrace>
+[[nodiscard]] Refusal would_refuse(const Snapshot& snapshot, const Parsed& frame, PortIndex to,
+                                   const Trace& trace = {});
+
 /// The verdict on a frame that came in by `from`: a drop if that port is not present; `hashes` are
 /// hashes_of() it. Any thread that owns what it reads.
 template <class Trace = NoTrace>
@@ -226,7 +233,9 @@ struct Case {
 };
 
 /// Whether there may be a sender or target that the parser has not seen.
-[[nodiscard]] constexpr bool hides_addresses(Flaw flaw) {
+[[nodiscard]] constexpr bool hides_addresses(const Parsed& frame) {
+  const Flaw flaw = frame.flaw;
+  if (frame.payload == Payload::tag) return true;  // hosts take ARP behind a tag of VID 0
   return flaw != Flaw::none && flaw != Flaw::ipv4_option && flaw != Flaw::ipv4_payload &&
          flaw != Flaw::dhcp_form;
 }
@@ -238,30 +247,36 @@ template <class Trace>
   return bound != nullptr && bound->port != c.from && !has_mac(c.snapshot, c.port, mac);
 }
 
-/// Law 4, the part that no port is excused from: what is bound is nobody else's.
-// Used for shadow mode: what hides its addresses from the parser cannot be excused either.
+/// Whether the frame speaks for an address that others have, of whatever family.
 template <class Trace>
-[[nodiscard]] bool takes_what_is_others(const Case<Trace>& c) {
-  if (hides_addresses(c.frame.flaw)) return true;
-  if (is_bound_to_others(c, c.frame.source)) return true;
-  if (c.port.trusted) return false;
+[[nodiscard]] bool speaks_for_others(const Case<Trace>& c) {
+  const Parsed& frame = c.frame;
   const bool v6 = c.is_v6();
   const auto is_others = [&](IpAddress address) {
     return c.whose(v6, address) == Ownership::others;
   };
-  if ((c.frame.is_ip() || c.frame.payload == Payload::arp) && is_others(c.frame.sender))
-    return true;
-  switch (c.frame.message) {
+  const bool is_arp = frame.payload == Payload::arp && frame.flaw == Flaw::none;
+  if ((frame.is_ip() || is_arp) && is_others(frame.sender)) return true;
+  if (frame.flaw != Flaw::none) return false;
+  switch (frame.message) {
     case Message::arp_probe:
-      return is_others(c.frame.receiver);
+      return is_others(frame.receiver);
     case Message::dhcp_client:
-      return is_others(c.frame.target) || is_bound_to_others(c, c.frame.claimed);
     case Message::dad_solicitation:
     case Message::neighbor_advertisement:
-      return is_others(c.frame.target);
+      return is_others(frame.target);
     default:
       return false;
   }
+}
+
+/// Law 4, the part that no port is excused from: what is bound is nobody else's.
+// Used for shadow mode: what hides its addresses from the parser cannot be excused either.
+template <class Trace>
+[[nodiscard]] bool takes_what_is_others(const Case<Trace>& c) {
+  if (hides_addresses(c.frame) || is_bound_to_others(c, c.frame.source)) return true;
+  const bool is_client = c.frame.message == Message::dhcp_client;
+  return (is_client && is_bound_to_others(c, c.frame.claimed)) || speaks_for_others(c);
 }
 
 // Checks 1 and 2, and 4: every port's.
@@ -274,7 +289,7 @@ template <class Trace>
       !frame.source.is_group() && !frame.source.is_zero() && frame.source != frame.destination;
   if (!c.trace(Check::source_address, sound)) return DropReason::bad_source;
   bool own;
-  if (!c.port.trusted && !c.port.learns) {
+  if (!c.port.trusted && !c.port.any_mac) {
     own = has_mac(c.snapshot, c.port, frame.source);
   } else {
     own =
@@ -288,13 +303,20 @@ template <class Trace>
   return kPassed;
 }
 
+/// Behind check 5: a port speaks the families that it has addresses of. Speaking for others is a
+/// fault of its own kind, which the checks behind this one find.
+template <class Trace>
+[[nodiscard]] bool may_speak(const Case<Trace>& c) {
+  const bool has_family = c.frame.is_ip() || c.frame.payload == Payload::arp;
+  return !has_family || c.speaks(c.is_v6()) || speaks_for_others(c);
+}
+
 // Check 6: RFC 826, RFC 5227.
 template <class Trace>
 [[nodiscard]] Refusal check_arp(const Case<Trace>& c) {
   const Parsed& frame = c.frame;
   if (!c.trace(Check::arp_form, frame.flaw == Flaw::none)) return DropReason::spoofed_arp;
-  if (!c.trace(Check::arp_sender_mac, frame.claimed == frame.source))
-    return DropReason::spoofed_arp;
+  if (!c.trace(Check::arp_sender_mac, c.claims_own_mac())) return DropReason::spoofed_arp;
   const IpAddress claim = frame.message == Message::arp_probe ? frame.receiver : frame.sender;
   if (!c.trace(Check::arp_sender_ip, c.may_claim(false, claim))) return DropReason::spoofed_arp;
   const bool addressed = frame.destination.is_broadcast() || !frame.destination.is_group();
@@ -434,6 +456,7 @@ template <class Trace>
 [[nodiscard]] Refusal may_enter(const Case<Trace>& c) {
   if (const Refusal refusal = check_ethernet(c)) return refusal;
   if (c.port.trusted) return kPassed;
+  if (!c.trace(Check::family, may_speak(c))) return DropReason::unbound_family;
   switch (c.frame.payload) {
     case Payload::arp:
       return check_arp(c);
@@ -473,17 +496,15 @@ inline void drop(Verdict& verdict, DropReason reason, PortIndex refuser = kNoPor
 }
 
 /// A question who has an address: to the owner if in reach, and nobody else. Without one, to those
-/// who may have it.
+/// who may have it. Who asks for an address does not have it: it may be that of a router inside the
+/// asker's own prefix.
 template <class Trace>
 void route_question(const Case<Trace>& c, const ReachSet& reach, Verdict& verdict, bool v6,
                     IpAddress address) {
   const auto owners = c.holders(v6, address);
-  if (owners.size() == 1) {
-    if (!c.trace(Check::no_hairpin, owners.front() != c.from))
-      return drop(verdict, DropReason::hairpin);
-    if (!c.trace(Check::reach, reach.contains(owners.front())))
-      return drop(verdict, DropReason::isolated);
-  }
+  if (owners.size() == 1 && owners.front() == c.from) return flood(verdict, reach.ownerless);
+  if (owners.size() == 1 && !c.trace(Check::reach, reach.contains(owners.front())))
+    return drop(verdict, DropReason::isolated);
   if (!owners.empty()) return flood(verdict, {}, owners);
   return flood(verdict, v6 && is_claimable(address) ? reach.link_local : reach.ownerless);
 }
@@ -535,6 +556,9 @@ void route_unicast(const Case<Trace>& c, const ReachSet& reach, Verdict& verdict
   if (!c.trace(Check::reach, reach.contains(to))) return drop(verdict, DropReason::isolated);
   if (const Refusal reason = admit(c.snapshot, c.frame, to, to, c.trace))
     return drop(verdict, *reason, to);
+  if (!c.snapshot.ports[to].enforce) [[unlikely]] {
+    verdict.egress_shadow = would_refuse(c.snapshot, c.frame, to, c.trace);
+  }
   verdict.kind = Verdict::Kind::unicast;
   verdict.port = to;
 }
@@ -573,7 +597,7 @@ void route(const Case<Trace>& c, Verdict& verdict) {
   const Ownership whose = ownership(snapshot, to, v6, frame.receiver);
   if (frame.payload == Payload::arp) {
     const bool answers = frame.message == Message::arp_reply;
-    const bool own = (port.learns || has_mac(snapshot, port, frame.arp_target)) &&
+    const bool own = (port.any_mac || has_mac(snapshot, port, frame.arp_target)) &&
                      (whose == Ownership::own || frame.receiver.is_zero());
     return !answers || own;
   }
@@ -603,8 +627,20 @@ Refusal admit(const Snapshot& snapshot, const Parsed& frame, PortIndex to, PortI
                                    : has_mac(snapshot, port, frame.destination);
   const bool by_mac = frame.destination.is_group() || own_mac;
   if (!trace(Check::egress_mac, by_mac)) return DropReason::not_addressee;
-  const bool by_ip = port.any_ip ? detail::is_not_others(snapshot, frame, to)
-                                 : detail::covers(snapshot, frame, to);
+  const bool by_ip = port.any_ip || !port.enforce ? detail::is_not_others(snapshot, frame, to)
+                                                  : detail::covers(snapshot, frame, to);
+  if (!trace(Check::egress_ip, by_ip)) return DropReason::not_addressee;
+  return kPassed;
+}
+
+template <class Trace>
+Refusal would_refuse(const Snapshot& snapshot, const Parsed& frame, PortIndex to,
+                     const Trace& trace) {
+  const PortPolicy& port = snapshot.ports[to];
+  const bool by_mac =
+      port.any_mac || frame.destination.is_group() || has_mac(snapshot, port, frame.destination);
+  if (!trace(Check::egress_mac, by_mac)) return DropReason::not_addressee;
+  const bool by_ip = port.any_ip || detail::covers(snapshot, frame, to);
   if (!trace(Check::egress_ip, by_ip)) return DropReason::not_addressee;
   return kPassed;
 }

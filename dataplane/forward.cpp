@@ -73,10 +73,8 @@ void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
   const Parsed& parsed = read.parsed;
   const PortPolicy& port = snapshot.ports[frame.from];
   limiter_.spend(frame.from, verdict.budget, port.rates, now_ms);
-  if (verdict.shadow) {
-    ++counters_[frame.from].shadowed[index_of(*verdict.shadow)];
-    reporter_.report(*verdict.shadow, false, frame.from, frame, true);
-  }
+  if (verdict.shadow) excuse(frame.from, *verdict.shadow, false, frame);
+  if (verdict.egress_shadow) excuse(verdict.port, *verdict.egress_shadow, true, frame);
   if (verdict.claims) claim(snapshot, fdb, frame.from, parsed);
   const Fdb::Change change = verdict.change;
   const bool is_news = change == Fdb::Change::insert || change == Fdb::Change::move;
@@ -168,6 +166,9 @@ void Forwarder::offer(const Snapshot& snapshot, const ReachSet& reach, const Par
   if (const auto reason = admit(snapshot, parsed, to, kNoPort)) {
     refuse(to, *reason, frame);
     return;
+  }
+  if (!snapshot.ports[to].enforce) [[unlikely]] {
+    if (const auto reason = would_refuse(snapshot, parsed, to)) excuse(to, *reason, true, frame);
   }
   pool_.retain(frame.head);
   deliver(snapshot, to, frame);
@@ -264,6 +265,11 @@ void Forwarder::refuse(PortIndex port, DropReason reason, const Frame& frame) {
   ++counters_[port].offered;
   ++counters_[port].refused[index_of(reason)];
   reporter_.report(reason, true, port, frame);
+}
+
+void Forwarder::excuse(PortIndex port, DropReason reason, bool egress, const Frame& frame) {
+  ++counters_[port].shadowed[index_of(reason)];
+  reporter_.report(reason, egress, port, frame, true);
 }
 
 void Forwarder::deliver(const Snapshot& snapshot, PortIndex port, const Frame& frame) {

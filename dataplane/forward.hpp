@@ -76,6 +76,8 @@ class Forwarder {
   void deliver(const Snapshot& snapshot, PortIndex port, const Frame& frame);
   /// Counts and tells that `port` does not get a frame that it was offered.
   [[gnu::noinline]] void refuse(PortIndex port, DropReason reason, const Frame& frame);
+  /// Counts and tells what `port`, in shadow, would have refused.
+  [[gnu::noinline]] void excuse(PortIndex port, DropReason reason, bool egress, const Frame& frame);
   [[gnu::noinline]] void overrun(PortIndex port, std::span<const Frame> frames);
   [[gnu::noinline]] void flush_port(const Snapshot& snapshot, PortIndex port);
 

@@ -25,7 +25,7 @@ struct ReachSet {
   std::vector<PortIndex> unknown;                    // of these, those that take unknown unicast
   std::vector<PortIndex> trusted;                    // of these, the trusted ones
   std::vector<PortIndex> ownerless;     // of these, who may have an address that nobody owns:
-                                        // trusted ones, and those with ip = "any"
+                                        // trusted ones, with ip = "any", in shadow
   std::vector<PortIndex> link_local;    // and those with link_local = "any"
   std::vector<PortIndex> testers;       // trusted ones, and those with link_local = "any"
   std::vector<PortIndex> dhcp_servers;  // trusted ones, and those with the role
@@ -64,17 +64,17 @@ struct alignas(64) PortPolicy {
   bool present = false;  // the others say nothing if not
   bool up = false;       // device there and up
   bool trusted = false;
-  bool learns = false;   // has no MAC list: mac = "any", or trusted without one
+  bool learns = false;   // without a MAC list, or in shadow: as with mac = "any"
+  bool any_mac = false;  // has no MAC list: mac = "any", or trusted without one
   bool unknown = false;  // takes unknown unicast
   bool any_ip = false;   // ip = "any": MACs only, and what nobody else owns
   bool has_v4 = false;   // may speak the family at all
   bool has_v6 = false;
-  bool enforce = true;          // false: shadow mode
+  bool enforce = true;          // false: in shadow, as with mac = "any" and ip = "any"
   bool any_link_local = false;  // link_local = "any": claims what nobody has
   bool shares_macs = false;     // some of its MACs are other ports' by turns
   std::uint8_t roles = 0;       // RoleBit
   std::uint8_t worker = 0;      // whose port it is; of a spread one, this snapshot's
-  std::uint8_t backend = 0;     // which of the worker's backends moves its frames
   SegmentIndex segment = 0;
   std::uint16_t reach = 0;            // index into Snapshot::reach
   std::uint16_t mac_count = 0;        // bound MACs, from Snapshot::macs[mac_first]
@@ -89,7 +89,8 @@ struct alignas(64) PortPolicy {
   std::uint32_t subnet_first = 0;  // broadcast addresses of its subnets, Snapshot::subnets
   std::uint16_t route_count = 0;
   std::uint16_t subnet_count = 0;
-  bool spread = false;  // every worker receives and sends by it
+  std::uint8_t backend = 0;  // which of the worker's backends moves its frames
+  bool spread = false;       // every worker receives and sends by it
   Rates rates{kNoLimit, kNoLimit, kNoLimit, kNoLimit};
 };
 static_assert(offsetof(PortPolicy, mac_first) == 64);

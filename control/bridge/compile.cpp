@@ -53,18 +53,22 @@ Rates rates_of(const config::Limit& limit) {
           limit.arp_nd.value_or(kNoLimit), limit.dhcp.value_or(kNoLimit)};
 }
 
+/// Treated as one with mac = "any" and ip = "any".
+bool in_shadow(const config::Port& port) { return !port.enforce && !port.trusted; }
+
 PortPolicy policy_of(const config::Config& config, const config::Port& port, const Site& site,
                      SegmentIndex segment) {
   PortPolicy policy;
   policy.present = true;
   policy.up = site.up;
   policy.trusted = port.trusted;
-  policy.learns = port.learns();
+  policy.any_mac = port.learns();
+  policy.learns = port.learns() || in_shadow(port);
   policy.unknown = port.unknown.value_or(port.trusted);
   policy.any_ip = port.any_ip;
   policy.has_v4 = port.speaks(false);
   policy.has_v6 = port.speaks(true);
-  policy.enforce = port.enforce;
+  policy.enforce = !in_shadow(port);
   policy.any_link_local = port.link_local == config::LinkLocal::any;
   policy.roles = role_bits(port.allow);
   policy.worker = site.worker;
@@ -101,8 +105,9 @@ ReachSet reach_of(const config::Config& config, const std::map<std::string, Site
     add_if(true, reach.flood);
     add_if(to.unknown.value_or(to.trusted), reach.unknown);
     add_if(to.trusted, reach.trusted);
-    add_if(to.trusted || to.any_ip, reach.ownerless);
-    add_if(to.trusted || to.any_ip || to.link_local == config::LinkLocal::any, reach.link_local);
+    const bool any_ip = to.any_ip || in_shadow(to);
+    add_if(to.trusted || any_ip, reach.ownerless);
+    add_if(to.trusted || any_ip || to.link_local == config::LinkLocal::any, reach.link_local);
     add_if(to.trusted || to.link_local == config::LinkLocal::any, reach.testers);
     add_if(has_role(config::Role::dhcp_server), reach.dhcp_servers);
     add_if(has_role(config::Role::router), reach.routers);

@@ -191,8 +191,11 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
     case Check::no_tag:
     case Check::ethertype:
       return fmt::format("ethertype 0x{:04x}", frame.ethertype);
+    case Check::family:
+      return fmt::format("{}, port {} has {}", v6 ? "IPv6" : "IPv4", from->name, join_ips(*from));
     case Check::arp_sender_mac:
-      return fmt::format("sender {}, source {}", config::to_text(frame.claimed), mac);
+      return fmt::format("sender {}, source {}, port {} has {}", config::to_text(frame.claimed),
+                         mac, from->name, join_macs(*from));
     case Check::arp_sender_ip:
       if (frame.message == Message::arp_probe) {
         return fmt::format("probed {}{}, port {} has {}", ip_text(false, frame.receiver),

@@ -355,8 +355,15 @@ def arp_cases():
          everyone("kali4", v=4))
     case("request between isolated", "iso1", arp_frame(1, "iso1", "iso1", "iso2"), "isolated")
     case("request of an isolated one", "iso1", arp_frame(1, "iso1", "iso1", "kali3"), "flood:kali3")
+    # Who asks for an address does not have it: a router inside the guest's own prefix may.
     case("request within a prefix", "prefix", arp_frame(1, "prefix", "10.40.0.1", "10.40.0.2"),
-         "hairpin")
+         "flood:uplink,anyip,shadow")
+    case("VRRP: ARP by the virtual MAC's own", "vrrp1", arp_frame(
+        2, VIRTUAL, "192.168.50.60", "kali3", "kali3", "kali3", "vrrp1"), "unicast:kali3")
+    case("VRRP: ARP from the virtual MAC", "vrrp1", arp_frame(
+        1, "vrrp1", "vrrp1", "kali3", source=VIRTUAL), "flood:kali3")
+    case("VRRP: the virtual MAC in a guest's ARP", "kali4", arp_frame(
+        2, VIRTUAL, "kali4", "kali3", "kali3", "kali3", "kali4"), "spoofed_arp")
     case("request from the uplink", "uplink", arp_frame(1, GATEWAY, "uplink", "kali3"),
          "flood:kali3")
     case("request for nobody's from the uplink", "uplink",
@@ -408,7 +415,11 @@ def arp_cases():
     case("ARP: a shared address from outside", "kali4",
          arp_frame(1, "kali4", "192.168.50.60", "192.168.50.60"), "spoofed_arp")
     case("ARP: from a guest without IPv4", "only6",
-         arp_frame(1, "only6", "192.168.50.177", "kali3"), "spoofed_arp")
+         arp_frame(1, "only6", "192.168.50.177", "kali3"), "unbound_family")
+    case("ARP: of kali5's from a guest without IPv4", "only6",
+         arp_frame(1, "only6", "kali5", "kali3"), "spoofed_arp")
+    case("ARP: probe for kali5's from a guest without IPv4", "only6",
+         arp_frame(1, "only6", "0.0.0.0", "kali5"), "spoofed_arp")
     case("ARP: anyip takes kali3's", "anyip", arp_frame(1, "anyip", "kali3", "kali5"),
          "spoofed_arp")
     case("ARP: anyip with another SHA", "anyip",
@@ -457,7 +468,9 @@ def ipv4_cases():
         case(f"IPv4: from {name}", "kali4", v4_frame("kali4", "kali3", source=source),
              "spoofed_ip")
     case("IPv4: from a guest without IPv4", "only6",
-         v4_frame("only6", "kali3", source="192.168.50.177"), "spoofed_ip")
+         v4_frame("only6", "kali3", source="192.168.50.177"), "unbound_family")
+    case("IPv4: kali5's from a guest without IPv4", "only6",
+         v4_frame("only6", "kali3", source="kali5"), "spoofed_ip")
     case("IPv4: from a prefix", "prefix", v4_frame("prefix", "kali3", source="10.40.0.77"),
          "unicast:kali3")
     case("IPv4: from beyond a prefix", "prefix", v4_frame("prefix", "kali3", source="10.40.1.0"),
@@ -629,7 +642,7 @@ def dhcp_cases():
          "flood:anyip")
     case("DHCP: ports past the source check", "kali4", dhcp_frame("kali4", source="kali5"),
          "spoofed_ip")
-    case("DHCP: from nowhere without IPv4", "only6", dhcp_frame("only6"), "spoofed_ip")
+    case("DHCP: from nowhere without IPv4", "only6", dhcp_frame("only6"), "unbound_family")
     case("DHCP: client ports around no DHCP", "kali4", eth(
         BROADCAST, "kali4", 0x0800, ip4("0.0.0.0", "255.255.255.255", 17, udp(68, 67, b"\1"))),
          "malformed")
@@ -863,9 +876,17 @@ def neighbours():
             ("DAD beside the list", "lllist", dad("lllist", "fe80::82")),
             ("DAD for its EUI-64 beside the list", "lllist", dad("lllist", ll("lllist"))),
             ("DAD for kali5's link-local of any", "llany", dad("llany", ll("kali5"))),
-            ("DAD of a routed address", "router", dad("router", "fd00:51::1")),
-            ("DAD without IPv6", "only4", dad("only4", ll("only4")))):
+            ("DAD for kali5's without IPv6", "only4", dad("only4", "fd00:50::15")),
+            ("DAD of a routed address", "router", dad("router", "fd00:51::1"))):
         case(name, port, frame, "spoofed_nd")
+    # What an IPv4-only guest says while it boots is no attack.
+    for name, frame in (
+            ("DAD", dad("only4", ll("only4"))),
+            ("RS", frame6("only4", ll("only4"), "ff02::2", 58, RS)),
+            ("RS from nowhere", frame6("only4", "::", "ff02::2", 58, RS)),
+            ("MLD report", mld_frame("only4", ll("only4"))),
+            ("MLD report from nowhere", mld_frame("only4", "::"))):
+        case(f"{name} without IPv6", "only4", frame, "unbound_family")
     case("NA", "kali4", na("kali4", "fd00:50::14"), everyone("kali4", v=6))
     case("NA of its link-local", "kali4", na("kali4", own, to=ll("kali3"), to_mac="kali3"),
          "unicast:kali3")
@@ -937,7 +958,10 @@ def ipv6_cases():
         case(f"IPv6: from {name}", "kali4", v6_frame("kali4", "kali3", source=source),
              "spoofed_ip")
     case("IPv6: from a guest without IPv6", "only4", v6_frame("only4", "kali3",
-                                                              source=ll("only4")), "spoofed_ip")
+                                                              source=ll("only4")),
+         "unbound_family")
+    case("IPv6: kali5's from a guest without IPv6", "only4", v6_frame(
+        "only4", "kali3", source="fd00:50::15"), "spoofed_ip")
     case("IPv6: from a prefix", "prefix", v6_frame("prefix", "kali3", source="fd00:40::7:7"),
          "unicast:kali3")
     case("IPv6: routed", "router", v6_frame("router", "kali3", source="fd00:51::1"),
@@ -1061,8 +1085,24 @@ def shadow_cases():
                                                           RA), everyone("shadow", v=6))
     case("shadow: to another's address", "shadow", v4_frame("shadow", "kali5", to_mac="kali3"),
          "not_addressee@kali3")
-    case("shadow: receives only its own", "kali4", v4_frame("kali4", "kali5", to_mac="shadow"),
+    # It is asked and given what a port with mac = "any" and ip = "any" would be.
+    case("shadow: receives nothing of others", "kali4", v4_frame("kali4", "kali5",
+                                                                 to_mac="shadow"),
          "not_addressee@shadow")
+    case("shadow: receives what is nobody's", "kali4", v4_frame("kali4", "192.168.50.99",
+                                                                to_mac="shadow"),
+         "unicast:shadow")
+    case("shadow: is asked for nobody's", "kali4", arp_frame(1, "kali4", "kali4", "192.168.50.99"),
+         "flood:uplink,anyip,shadow")
+    case("shadow: is not asked for kali5's", "shadow", arp_frame(1, "shadow", "shadow", "kali5"),
+         "flood:kali5")
+    case("shadow: answers to nobody's reach it", "kali4", arp_frame(
+        2, "kali4", "kali4", "192.168.50.99", "shadow", "shadow"), "unicast:shadow")
+    case("shadow: answers to kali5's do not", "kali4", arp_frame(
+        2, "kali4", "kali4", "kali5", "shadow", "shadow"), "not_addressee@shadow")
+    case("shadow: behind a tag a claim could hide", "shadow", eth(
+        BROADCAST, "shadow", 0x8100, b"\0\0\x08\x06" + arp(2, "shadow", "kali5", "kali3",
+                                                          "kali3")), "tagged")
 
 
 def main():

@@ -124,6 +124,9 @@ void draw_options(Setting& setting, Dice& dice, bool limits) {
     }
     if (port.learns() && !limits) port.mac_max = 1000;
     draw_binding(port, dice, taken_text[port.segment]);
+    if (!port.enforce && limits && dice.chance(60)) {
+      port.mac_max = static_cast<std::uint32_t>(1 + dice.roll(4));
+    }
     setting.mtus[name] = dice.pick<std::uint32_t>({90, 120, 200});
     if (dice.chance(10)) setting.down.insert(name);
     old = port;
@@ -443,6 +446,7 @@ void count(Counts& counts, const Sent& sent, const reference::Result& result) {
     ++counts[to + " sent"];
     counts[to + " sent_bytes"] += bytes;
   }
+  for (const auto& [to, reason] : result.shadowed) ++counts[to + " shadowed " + reason];
   for (const auto& [to, reason] : result.refused) {
     ++counts[to + " offered"];
     ++counts[to + " refused " + reason];
@@ -475,7 +479,7 @@ std::string theorem_fault(const reference::Bridge& bridge, const Sent& sent, con
   }
   const bool is_group = ((destination >> 40) & 1) != 0;
   if (q.trusted || is_group || has(q, destination)) return "";
-  if (!q.macs.empty()) return "destination not in the list";
+  if (!q.learns()) return "destination not in the list";
   if (owner == to || (owner.empty() && q.unknown)) return "";
   return "destination not learned there";
 }
@@ -587,7 +591,7 @@ class Sequence {
   void storm(std::map<std::string, std::uint64_t>& seen) {
     std::vector<std::string> ports;
     for (const auto& [name, port] : setting_.config.ports) {
-      if (port.learns()) ports.push_back(name);
+      if (port.learns() || !port.enforce) ports.push_back(name);
     }
     const MacAddress source = mac_in_play(dice_.roll(kMacsInPlay));
     for (int i = 0; i < 16 && !ports.empty(); ++i) {
@@ -631,6 +635,7 @@ class Sequence {
     ++seen["frames"];
     if (!result.reason.empty()) ++seen[result.reason];
     if (!result.shadow.empty()) ++seen["shadow " + result.shadow];
+    for (const auto& [to, reason] : result.shadowed) ++seen["egress shadow " + reason];
     if (result.reason.empty()) ++seen[result.flooded ? "flooded" : "unicast"];
     seen["deliveries"] += result.delivered.size();
     for (const auto& [to, reason] : result.refused) ++seen["egress " + reason];
@@ -692,6 +697,7 @@ TEST(Property, TheBridgeDoesAsTheReference) {
     if (name == "overrun") continue;
     EXPECT_GE(seen[name] + seen["egress " + name], 100u) << name;
   }
+  EXPECT_GE(seen["egress shadow not_addressee"], 100u);
   EXPECT_GE(seen["unicast"], 10'000u);
   EXPECT_GE(seen["flooded"], 10'000u);
 }

@@ -218,6 +218,7 @@ std::string Bridge::guest_fault(const std::string& from, const Packet& packet) c
   const Port& port = world_.ports.at(from);
   if (packet.kind == "other") return "ethertype";
   if (packet.kind == "rarp") return "";
+  if (!speaks(from, packet.family()) && !speaks_for_others(from, packet)) return "unbound_family";
   if (packet.kind == "arp") return arp_fault(from, packet);
   std::string fault = packet.kind == "ipv4" ? ipv4_fault(from, packet) : ipv6_fault(from, packet);
   if (fault.empty()) fault = role_fault(from, packet);
@@ -233,7 +234,7 @@ std::string Bridge::guest_fault(const std::string& from, const Packet& packet) c
 
 std::string Bridge::arp_fault(const std::string& from, const Packet& packet) const {
   if (!packet.fault.empty()) return "spoofed_arp";
-  if (packet.claimed != packet.source) return "spoofed_arp";
+  if (!is_own_mac(from, packet)) return "spoofed_arp";
   const Address& claim = packet.says == "arp probe" ? packet.receiver : packet.sender;
   if (!may_claim(from, claim)) return "spoofed_arp";
   if (is_group(packet.destination) && packet.destination != kBroadcast) return "spoofed_arp";
@@ -293,15 +294,19 @@ bool Bridge::is_others_mac(const std::string& from, Mac mac) const {
 /// In shadow mode: what is bound is nobody else's all the same.
 bool Bridge::breaks_law_4(const std::string& from, const Packet& packet) const {
   if (is_others_mac(from, packet.source)) return true;
-  if (packet.hides) return true;
+  if (packet.hides || packet.kind == "tag") return true;
+  if (packet.says == "dhcp client" && packet.claimed && is_others_mac(from, *packet.claimed)) {
+    return true;
+  }
+  return speaks_for_others(from, packet);
+}
+
+bool Bridge::speaks_for_others(const std::string& from, const Packet& packet) const {
   if (packet.addresses_read && is_others(from, packet.sender)) return true;
   if (packet.says == "arp probe") return is_others(from, packet.receiver);
-  if (packet.says == "dad" || packet.says == "neighbor advertisement") {
+  if (packet.says == "dad" || packet.says == "neighbor advertisement" ||
+      (packet.says == "dhcp client" && packet.kind == "ipv4")) {
     return is_others(from, packet.target);
-  }
-  if (packet.says == "dhcp client" && packet.kind == "ipv4") {
-    return is_others(from, packet.target) ||
-           (packet.claimed && is_others_mac(from, *packet.claimed));
   }
   return false;
 }
@@ -311,7 +316,7 @@ bool Bridge::breaks_law_4(const std::string& from, const Packet& packet) const {
 std::string Bridge::learning_fault(const std::string& from, Mac source, Flapping flapping) const {
   const Port& port = world_.ports.at(from);
   const bool shared = is_shared(port.segment, source);
-  if (!shared && !port.macs.empty()) return "";
+  if (!shared && !port.learns()) return "";
   if (binder_of(port.segment, source) == from) return "";  // static: it does not age or move
 
   const auto entry = table_.find({port.segment, source});
@@ -345,28 +350,33 @@ std::string Bridge::egress_fault(const std::string& to, const Packet& packet) co
   if (packet.length > port.mtu + kHeaderBytes) return "too_big";
   if (port.trusted) return "";
   if (!is_group(packet.destination)) {
-    if (!port.macs.empty()) {
-      if (!port.macs.contains(packet.destination) &&
-          !port.shared_macs.contains(packet.destination)) {
-        return "not_addressee";
-      }
+    if (!port.learns()) {
+      if (!listed_at(to, packet.destination)) return "not_addressee";
     } else {
       const std::string owner = owner_of(port.segment, packet.destination);
       if (owner != to && !(owner.empty() && port.unknown)) return "not_addressee";
     }
   }
-  return egress_covers(to, packet) ? "" : "not_addressee";
+  const bool fits = port.takes_any_ip() ? is_not_others(to, packet) : egress_covers(to, packet);
+  return fits ? "" : "not_addressee";
+}
+
+bool Bridge::listed_at(const std::string& to, Mac mac) const {
+  const Port& port = world_.ports.at(to);
+  return port.macs.contains(mac) || port.shared_macs.contains(mac);
+}
+
+bool Bridge::is_not_others(const std::string& to, const Packet& packet) const {
+  const bool is_ip = packet.kind == "ipv4" || packet.kind == "ipv6";
+  if (is_ip && !packet.addresses_read) return false;
+  if (!is_ip && packet.says != "arp reply") return true;
+  const Names owners = owners_of(world_.ports.at(to).segment, packet.receiver);
+  return owners.empty() || owners.contains(to);
 }
 
 bool Bridge::egress_covers(const std::string& to, const Packet& packet) const {
   const Port& port = world_.ports.at(to);
-  const bool is_ip = packet.kind == "ipv4" || packet.kind == "ipv6";
   const Names owners = packet.addresses_read ? owners_of(port.segment, packet.receiver) : Names{};
-  if (port.any_ip) {
-    if (is_ip && !packet.addresses_read) return false;
-    if (!is_ip && packet.says != "arp reply") return true;
-    return owners.empty() || owners.contains(to);
-  }
   if (packet.kind == "rarp" || packet.kind == "other") return true;
   if (packet.kind == "tag") return false;
   if (!packet.fault.empty() || !speaks(to, packet.family())) return false;
@@ -386,7 +396,7 @@ bool Bridge::egress_covers(const std::string& to, const Packet& packet) const {
 
 void Bridge::learn(const std::string& from, Mac source, std::uint64_t now_ms) {
   const Port& port = world_.ports.at(from);
-  if (!port.macs.empty() && !is_shared(port.segment, source)) return;
+  if (!port.learns() && !is_shared(port.segment, source)) return;
   if (!binder_of(port.segment, source).empty()) return;
   const Place place{port.segment, source};
   const auto entry = table_.find(place);
@@ -459,16 +469,18 @@ void Bridge::send_to_mac(const std::string& from, Mac mac, Result& result,
 void Bridge::ask(const std::string& from, const Address& address, Result& result,
                  Names& candidates) const {
   const Names holders = holders_of(world_.ports.at(from).segment, address);
-  if (holders.size() == 1 && holders.contains(from)) {
-    result.reason = "hairpin";
-  } else if (holders.size() == 1 && !reaches(from, *holders.begin())) {
+  if (holders == Names{from}) {
+    candidates = up_and(from, [](const Port& port) { return port.trusted || port.takes_any_ip(); });
+    return;
+  }
+  if (holders.size() == 1 && !reaches(from, *holders.begin())) {
     result.reason = "isolated";
   }
   for (const std::string& name : holders) {
     if (reaches(from, name)) candidates.insert(name);
   }
   if (!holders.empty()) return;
-  candidates = up_and(from, [](const Port& port) { return port.trusted || port.any_ip; });
+  candidates = up_and(from, [](const Port& port) { return port.trusted || port.takes_any_ip(); });
   if (!is_claimable(address)) return;
   candidates.merge(up_and(from, [](const Port& port) { return port.any_link_local; }));
 }
@@ -543,6 +555,11 @@ Result Bridge::receive(const std::string& from, const std::vector<std::uint8_t>&
     const std::string fault = egress_fault(name, packet);
     if (fault.empty()) {
       result.delivered.insert(name);
+      const Port& to = world_.ports.at(name);
+      const bool by_mac =
+          to.macs.empty() || is_group(packet.destination) || listed_at(name, packet.destination);
+      const bool by_ip = to.any_ip || egress_covers(name, packet);
+      if (!to.enforce && !(by_mac && by_ip)) result.shadowed[name] = "not_addressee";
     } else {
       result.refused[name] = fault;
     }
@@ -583,7 +600,7 @@ void Bridge::change(World world) {
            !binder_of(place.first, place.second).empty() ||
            (is_shared(place.first, place.second)
                 ? !was_shared.contains(place) || !port->second.shared_macs.contains(place.second)
-                : !port->second.macs.empty() || was_shared.contains(place));
+                : !port->second.learns() || was_shared.contains(place));
   });
 }
 

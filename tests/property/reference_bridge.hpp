@@ -44,6 +44,10 @@ struct Port {
   bool up = true;
   std::uint32_t mac_max = 0;
   std::uint32_t mtu = 0;
+
+  // In shadow a port is as one with mac = "any" and ip = "any".
+  [[nodiscard]] bool learns() const { return macs.empty() || (!enforce && !trusted); }
+  [[nodiscard]] bool takes_any_ip() const { return any_ip || (!enforce && !trusted); }
 };
 
 struct Segment {
@@ -64,6 +68,7 @@ struct Result {
   std::set<std::string> delivered;             // ports that got it
   std::map<std::string, std::string> refused;  // ports that would have got it, and why not
   std::string shadow;  // why it would have been dropped, were its port enforced
+  std::map<std::string, std::string> shadowed;  // who got it and would have refused it, and why
 };
 
 /// When the moves of an address may or may not have been forgotten, a caller who cannot know says
@@ -121,10 +126,13 @@ class Bridge {
   [[nodiscard]] std::string ipv6_fault(const std::string& from, const Packet& packet) const;
   [[nodiscard]] std::string role_fault(const std::string& from, const Packet& packet) const;
   [[nodiscard]] bool is_others_mac(const std::string& from, Mac mac) const;
+  [[nodiscard]] bool speaks_for_others(const std::string& from, const Packet& packet) const;
   [[nodiscard]] bool breaks_law_4(const std::string& from, const Packet& packet) const;
   [[nodiscard]] std::string learning_fault(const std::string& from, Mac source,
                                            Flapping flapping) const;
   [[nodiscard]] std::string egress_fault(const std::string& to, const Packet& packet) const;
+  [[nodiscard]] bool listed_at(const std::string& to, Mac mac) const;
+  [[nodiscard]] bool is_not_others(const std::string& to, const Packet& packet) const;
   [[nodiscard]] bool egress_covers(const std::string& to, const Packet& packet) const;
   [[nodiscard]] std::string binder_of(const std::string& segment, Mac mac) const;
   [[nodiscard]] bool is_shared(const std::string& segment, Mac mac) const;
