@@ -218,7 +218,7 @@ void Daemon::follow_worker() {
 void Daemon::tick() {
   attempt("events", [this] { handle_events(); });  // that came while a command was waited for
   attempt("devices", [this] { look_at_devices(); });
-  attempt("ports", [this] { bridge_.tick(); });
+  attempt("ports", [this] { bridge_.tick(Clock::now()); });
   if (catch_up_timer_.expiry() <= Clock::now()) catch_up();
   attempt("watchdog", [this] { feed_watchdog(); });
   timer_.expires_after(kTick);

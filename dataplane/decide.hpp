@@ -106,7 +106,7 @@ struct Hashes {
                                       const MacTable::Hashed& address, std::uint32_t now_ms) {
   assert(snapshot.bound.hash_key() == fdb.hash_key());
   const MacTable::Entry* bound = snapshot.bound.find(address);
-  if (bound != nullptr && bound->kind != EntryKind::shared) return bound->port;
+  if (bound != nullptr && stays(bound->kind)) return bound->port;
   if (const MacTable::Entry* entry = fdb.find(snapshot, address, now_ms)) return entry->port;
   return kNoPort;
 }
@@ -292,8 +292,9 @@ template <class Trace>
   if (!c.port.trusted && !c.port.any_mac) {
     own = has_mac(c.snapshot, c.port, frame.source);
   } else {
-    own =
-        c.bound == nullptr || c.bound->port == c.from || has_mac(c.snapshot, c.port, frame.source);
+    const bool may_have = c.port.trusted && c.bound != nullptr && c.bound->kind == EntryKind::away;
+    own = c.bound == nullptr || c.bound->port == c.from || may_have ||
+          has_mac(c.snapshot, c.port, frame.source);
   }
   if (!c.trace(Check::source_binding, own)) return DropReason::spoofed_mac;
   if (!c.port.trusted && !c.trace(Check::no_tag, frame.payload != Payload::tag)) {
@@ -495,6 +496,12 @@ inline void drop(Verdict& verdict, DropReason reason, PortIndex refuser = kNoPor
   verdict.shadow = kPassed;
 }
 
+/// Whether there are owners, and their devices have been gone for long.
+[[nodiscard]] inline bool are_away(const Snapshot& snapshot, std::span<const PortIndex> owners) {
+  const auto is_away = [&](PortIndex owner) { return snapshot.ports[owner].away; };
+  return !owners.empty() && std::ranges::all_of(owners, is_away);
+}
+
 /// A question who has an address: to the owner if in reach, and nobody else. Without one, to those
 /// who may have it. Who asks for an address does not have it: it may be that of a router inside the
 /// asker's own prefix.
@@ -503,6 +510,7 @@ void route_question(const Case<Trace>& c, const ReachSet& reach, Verdict& verdic
                     IpAddress address) {
   const auto owners = c.holders(v6, address);
   if (owners.size() == 1 && owners.front() == c.from) return flood(verdict, reach.ownerless);
+  if (are_away(c.snapshot, owners)) return flood(verdict, reach.trusted);
   if (owners.size() == 1 && !c.trace(Check::reach, reach.contains(owners.front())))
     return drop(verdict, DropReason::isolated);
   if (!owners.empty()) return flood(verdict, {}, owners);
@@ -676,7 +684,8 @@ template <class Trace>
     verdict.shared_source = bound != nullptr && bound->kind == EntryKind::shared;
     const bool sound =
         !frame.source.is_group() && !frame.source.is_zero();  // in shadow, it may not
-    if (sound && (verdict.shared_source || (port.learns && bound == nullptr))) {
+    const bool is_free = bound == nullptr || (port.trusted && bound->kind == EntryKind::away);
+    if (sound && (verdict.shared_source || (port.learns && is_free))) {
       const Fdb::Judgement taught =
           memory.fdb.judge(snapshot, from, hashes.source, verdict.shared_source, now_ms);
       change = taught.change;

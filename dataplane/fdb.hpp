@@ -134,7 +134,8 @@ class Fdb {
         const MacTable::Entry* bound = snapshot.bound.find(entry.mac(), entry.segment());
         const bool is_shared = bound != nullptr && bound->kind == EntryKind::shared;
         const bool replaced = is_shared ? !has_shared(snapshot, entry)
-                                        : bound != nullptr || entry.kind == EntryKind::shared;
+                                        : (bound != nullptr && bound->kind != EntryKind::away) ||
+                                              entry.kind == EntryKind::shared;
         if (!replaced && is_alive(snapshot, entry, now_ms)) continue;
         aged(entry);
         forget(entry);

@@ -29,8 +29,12 @@ namespace bulkhead {
 
 /// Who put an entry there, in the order of rank: an address moves only to an equal or higher one.
 /// `shared` is both: in Snapshot::bound it says that the address is of several ports by turns, in
-/// the Fdb which of them has it.
-enum class EntryKind : std::uint8_t { learned_guest, learned_trusted, fixed, shared, bound };
+/// the Fdb which of them has it. `away` is in Snapshot::bound: of a port whose device has been gone
+/// for long, so that trusted ports may have it meanwhile.
+enum class EntryKind : std::uint8_t { learned_guest, learned_trusted, shared, away, fixed, bound };
+
+/// Whether an address in Snapshot::bound is where its entry says, and nowhere else.
+[[nodiscard]] constexpr bool stays(EntryKind kind) { return kind >= EntryKind::fixed; }
 
 struct HashKey {
   std::array<std::uint64_t, 2> words{};

@@ -90,6 +90,8 @@ struct alignas(64) PortPolicy {
   std::uint16_t route_count = 0;
   std::uint16_t subnet_count = 0;
   std::uint8_t backend = 0;  // which of the worker's backends moves its frames
+  bool away = false;         // its device has been gone for long: trusted ports may have its
+                             // addresses, guests may not
   bool spread = false;       // every worker receives and sends by it
   Rates rates{kNoLimit, kNoLimit, kNoLimit, kNoLimit};
 };

@@ -51,6 +51,18 @@ void close_if_open(int& fd) {
   fd = -1;
 }
 
+constexpr std::chrono::seconds kAwayAfter{60};
+
+/// The MACs and addresses that are the port's own, for a log line.
+std::string addresses_text(const config::Port& port) {
+  std::string text;
+  const auto add = [&](const std::string& what) { text += (text.empty() ? "" : ", ") + what; };
+  for (const MacAddress mac : port.macs) add(config::to_text(mac));
+  for (const auto& address : port.addresses) add(config::to_text(address));
+  for (const auto& prefix : port.prefixes) add(config::to_text(prefix));
+  return text.empty() ? "nothing" : text;
+}
+
 }  // namespace
 
 const char* name_of(PortState state) {
@@ -378,7 +390,8 @@ void Bridge::install(const config::Config& config) {
                    attached.state == PortState::up,
                    std::min(attached.link.mtu, ConduitDevice::kPortMtuMax),
                    attached.worker,
-                   spread};
+                   spread,
+                   attached.away && attached.state == PortState::waiting};
   }
   engine_->swap(*compile(config, sites, segments_, key_));
 }
@@ -606,7 +619,30 @@ void Bridge::attempt(const std::string& name, Attached& attached, Step&& step) {
   }
 }
 
-void Bridge::tick() {
+// A guest whose device has been gone for long may live on another host by now, behind a trusted
+// port: there its addresses are accepted then.
+void Bridge::follow_absences(std::chrono::steady_clock::time_point now) {
+  bool changed = false;
+  for (auto& [name, attached] : attached_) {
+    if (attached.state != PortState::waiting) {
+      attached.waiting_since.reset();
+      changed |= std::exchange(attached.away, false);
+      continue;
+    }
+    if (!attached.waiting_since) attached.waiting_since = now;
+    if (attached.away || now - *attached.waiting_since < kAwayAfter) continue;
+    attached.away = changed = true;
+    spdlog::warn(
+        "port {}: device {} has been gone for a minute; until it is back, trusted ports of "
+        "segment {} may use what is {}'s: {}",
+        name, config_.ports.at(name).device, config_.ports.at(name).segment, name,
+        addresses_text(config_.ports.at(name)));
+  }
+  if (changed) install(config_);
+}
+
+void Bridge::tick(std::chrono::steady_clock::time_point now) {
+  follow_absences(now);
   if (retry_ticks_ > 0 && --retry_ticks_ == 0) {
     retry_ticks_next_ = std::min(2 * retry_ticks_next_, kRetryTicksMax);
     refresh();

@@ -10,6 +10,7 @@
 // A port's device may come and go: refresh() attaches what came and detaches what went.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
@@ -63,7 +64,8 @@ class Bridge {
   void refresh();
   /// To be called ten times a second: settles what the conduit lost, and tries ports again whose
   /// device could not be had.
-  void tick();
+  /// What waits for its device for a minute leaves its addresses to trusted ports.
+  void tick(std::chrono::steady_clock::time_point now);
 
   [[nodiscard]] PortStatus status_of(const std::string& port) const;
   /// `received`: what the worker has counted for the port.
@@ -83,8 +85,10 @@ class Bridge {
     std::uint8_t worker = 0;
     PortState state = PortState::waiting;
     std::string why_waiting;
-    Link link;      // unless waiting
-    int lock = -1;  // of the device, unless waiting
+    std::optional<std::chrono::steady_clock::time_point> waiting_since;
+    bool away = false;  // has been waiting for kAwayAfter
+    Link link;          // unless waiting
+    int lock = -1;      // of the device, unless waiting
     int promiscuous = -1;
     std::unique_ptr<TransmitSocket> socket;  // if up, over the conduit
     std::unique_ptr<NicDevice> nic;          // unless waiting, by XDP
@@ -114,6 +118,7 @@ class Bridge {
   template <class Step>
   void attempt(const std::string& name, Attached& attached, Step&& step);
   void set_state(const std::string& name, Attached& attached, PortState state);
+  void follow_absences(std::chrono::steady_clock::time_point now);
   void install(const config::Config& config);
   [[nodiscard]] PortIndex new_index();
   /// The workers of ports that claim link-local addresses, by segment.

@@ -73,6 +73,7 @@ PortPolicy policy_of(const config::Config& config, const config::Port& port, con
   policy.roles = role_bits(port.allow);
   policy.worker = site.worker;
   policy.spread = site.spread;
+  policy.away = site.away;
   policy.backend = site.backend;
   policy.segment = segment;
   policy.mac_max = port.mac_max.value_or(port.trusted ? config.segments.at(port.segment).mac_limit
@@ -122,6 +123,8 @@ void bind(Snapshot& snapshot, MacAddress mac, SegmentIndex segment, PortIndex po
   if (entry == nullptr) entry = snapshot.bound.insert(mac, segment);
   if (entry == nullptr)
     throw config::ConfigError("too many bound addresses: the MAC table is full");
+  // What ports share is away when all of them are.
+  if (kind == EntryKind::away && entry->kind == EntryKind::shared) return;
   entry->port = port;
   entry->kind = kind;
 }
@@ -149,13 +152,13 @@ void bind_macs(Snapshot& snapshot, const config::Port& port, PortPolicy& policy,
   policy.mac_count = static_cast<std::uint16_t>(port.macs.size() + port.shared_macs.size());
   for (const MacAddress mac : port.macs) {
     snapshot.macs.push_back(mac);
-    bind(snapshot, mac, policy.segment, index, EntryKind::bound);
+    bind(snapshot, mac, policy.segment, index, policy.away ? EntryKind::away : EntryKind::bound);
   }
   if (!port.macs.empty()) policy.first_mac = port.macs.front();
   policy.shares_macs = !port.shared_macs.empty();
   for (const MacAddress mac : port.shared_macs) {
     snapshot.macs.push_back(mac);
-    bind(snapshot, mac, policy.segment, index, EntryKind::shared);
+    bind(snapshot, mac, policy.segment, index, policy.away ? EntryKind::away : EntryKind::shared);
   }
 }
 
@@ -229,8 +232,9 @@ std::unique_ptr<Snapshot> compile(const config::Config& config,
   }
   for (const config::Static& entry : config.statics) {  // as good as bound
     const config::Port& port = config.ports.at(entry.port);
-    bind(*snapshot, entry.mac, segments.at(port.segment), sites.at(entry.port).index,
-         EntryKind::fixed);
+    const Site& site = sites.at(entry.port);
+    bind(*snapshot, entry.mac, segments.at(port.segment), site.index,
+         site.away ? EntryKind::away : EntryKind::fixed);
   }
   snapshot->addresses.finish();
   return snapshot;

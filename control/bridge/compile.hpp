@@ -18,6 +18,7 @@ struct Site {
   std::uint32_t mtu = 0;
   std::uint8_t worker = 0;
   bool spread = false;  // every worker has a part of its queues
+  bool away = false;    // its device has been gone for long
 };
 
 /// May a frame from `from` be delivered to `to`? Every isolation option in one expression. Both are

@@ -55,6 +55,7 @@ struct Setting {
   config::Config config;
   std::map<std::string, std::uint32_t> mtus;
   std::set<std::string> down;
+  std::set<std::string> away;  // of these, long since
 };
 
 /// Its addresses, roles and limits.
@@ -100,6 +101,7 @@ void draw_binding(config::Port& port, Dice& dice, std::set<std::string>& taken) 
 void draw_options(Setting& setting, Dice& dice, bool limits) {
   setting.mtus.clear();
   setting.down.clear();
+  setting.away.clear();
   setting.config.statics.clear();
   std::map<std::string, std::set<MacAddress>> taken;  // by segment
   std::map<std::string, std::set<std::string>> taken_text;
@@ -129,6 +131,10 @@ void draw_options(Setting& setting, Dice& dice, bool limits) {
     }
     setting.mtus[name] = dice.pick<std::uint32_t>({90, 120, 200});
     if (dice.chance(10)) setting.down.insert(name);
+    if (dice.chance(5) && setting.away.size() + 1 < setting.config.ports.size()) {
+      setting.down.insert(name);
+      setting.away.insert(name);
+    }
     old = port;
   }
   for (const auto& [name, port] : setting.config.ports) {
@@ -229,6 +235,7 @@ reference::World world_of(const Setting& setting) {
     to.transit = port.transit;
     to.unknown = port.unknown.value_or(port.trusted);
     to.up = !setting.down.contains(name);
+    to.away = setting.away.contains(name);
     to.mtu = setting.mtus.at(name);
     to.mac_max =
         port.mac_max.value_or(port.trusted ? world.segments.at(port.segment).mac_limit : 16);
@@ -243,6 +250,7 @@ void put_in_force(const Setting& setting, TestBridge& bridge) {
   bridge.config = setting.config;
   for (auto& [name, site] : bridge.sites) {
     site.up = !setting.down.contains(name);
+    site.away = setting.away.contains(name);
     site.mtu = setting.mtus.at(name);
   }
   bridge.reload();
@@ -300,7 +308,10 @@ Bytes draw_target(const Setting& setting, MacAddress mac, bool is_v6, Dice& dice
 Sent draw_frame(const Setting& setting, Dice& dice, std::uint32_t number) {
   Sent sent;
   auto port = setting.config.ports.begin();
-  std::advance(port, static_cast<long>(dice.roll(setting.config.ports.size())));
+  do {
+    port = setting.config.ports.begin();
+    std::advance(port, static_cast<long>(dice.roll(setting.config.ports.size())));
+  } while (setting.away.contains(port->first));
   sent.from = port->first;
 
   MacAddress source = mac_in_play(dice.roll(kMacsInPlay));
@@ -371,7 +382,7 @@ std::string to_text(const Setting& setting) {
     for (const reference::Mac mac : port.macs) text << ' ' << mac;
     text << std::dec << (port.trusted ? " trusted" : "") << (port.isolated ? " isolated" : "")
          << (port.transit ? " transit" : "") << (port.unknown ? " unknown" : "")
-         << (port.up ? "" : " down") << (port.any_ip ? " any_ip" : "")
+         << (port.up ? "" : " down") << (port.away ? " away" : "") << (port.any_ip ? " any_ip" : "")
          << (port.enforce ? "" : " shadow") << (port.any_link_local ? " any_link_local" : "");
     for (const reference::Mac mac : port.shared_macs) text << " shared " << std::hex << mac;
     const auto show = [&](const char* what, const reference::Prefix& prefix) {
@@ -473,7 +484,8 @@ std::string theorem_fault(const reference::Bridge& bridge, const Sent& sent, con
   if (!p.trusted && p.enforce && !p.macs.empty() && !has(p, source))
     return "source not in the list";
   for (const auto& [name, other] : bridge.world().ports) {
-    if (name != sent.from && other.segment == p.segment && other.macs.contains(source)) {
+    if (name != sent.from && other.segment == p.segment && other.macs.contains(source) &&
+        !(p.trusted && other.away)) {
       return "source bound to " + name;
     }
   }
@@ -591,7 +603,7 @@ class Sequence {
   void storm(std::map<std::string, std::uint64_t>& seen) {
     std::vector<std::string> ports;
     for (const auto& [name, port] : setting_.config.ports) {
-      if (port.learns() || !port.enforce) ports.push_back(name);
+      if ((port.learns() || !port.enforce) && !setting_.away.contains(name)) ports.push_back(name);
     }
     const MacAddress source = mac_in_play(dice_.roll(kMacsInPlay));
     for (int i = 0; i < 16 && !ports.empty(); ++i) {

@@ -106,10 +106,29 @@ std::string Bridge::binder_of(const std::string& segment, Mac mac) const {
   return fixed == world_.statics.end() ? "" : fixed->second;
 }
 
+/// Whether all who have it bound or share it are away: trusted ports may have it meanwhile.
+bool Bridge::is_away(const std::string& segment, Mac mac) const {
+  Names names;
+  for (const auto& [name, port] : world_.ports) {
+    if (port.segment == segment && (port.macs.contains(mac) || port.shared_macs.contains(mac))) {
+      names.insert(name);
+    }
+  }
+  const auto fixed = world_.statics.find({segment, mac});
+  if (fixed != world_.statics.end()) names.insert(fixed->second);
+  return are_away(names);
+}
+
+bool Bridge::are_away(const Names& names) const {
+  return !names.empty() && std::ranges::all_of(names, [&](const std::string& name) {
+    return world_.ports.at(name).away;
+  });
+}
+
 /// Whose it is in the MAC table; "" if nobody's.
 std::string Bridge::owner_of(const std::string& segment, Mac mac) const {
   const std::string binder = binder_of(segment, mac);
-  if (!binder.empty()) return binder;
+  if (!binder.empty() && !is_away(segment, mac)) return binder;
   const auto entry = table_.find({segment, mac});
   return entry == table_.end() ? "" : entry->second.port;
 }
@@ -197,9 +216,8 @@ std::string Bridge::ingress_fault(const std::string& from, const Packet& packet)
   const bool is_listed =
       port.macs.contains(packet.source) || port.shared_macs.contains(packet.source);
   if (!port.macs.empty() && !port.trusted && !is_listed) return "spoofed_mac";
-  const std::string binder = binder_of(port.segment, packet.source);
-  if (!binder.empty() && binder != from) return "spoofed_mac";
-  if (is_shared(port.segment, packet.source) && !is_listed) return "spoofed_mac";
+  const bool may_have = port.trusted && is_away(port.segment, packet.source);
+  if (!may_have && !is_listed && is_others_mac(from, packet.source)) return "spoofed_mac";
 
   if (!port.trusted && packet.kind == "tag") return "tagged";
 
@@ -315,7 +333,8 @@ bool Bridge::speaks_for_others(const std::string& from, const Packet& packet) co
 /// budget comes before the budget, and all of it before where the frame would go.
 std::string Bridge::learning_fault(const std::string& from, Mac source, Flapping flapping) const {
   const Port& port = world_.ports.at(from);
-  const bool shared = is_shared(port.segment, source);
+  const bool away = is_away(port.segment, source);
+  const bool shared = is_shared(port.segment, source) && !away;
   if (!shared && !port.learns()) return "";
   if (binder_of(port.segment, source) == from) return "";  // static: it does not age or move
 
@@ -396,8 +415,9 @@ bool Bridge::egress_covers(const std::string& to, const Packet& packet) const {
 
 void Bridge::learn(const std::string& from, Mac source, std::uint64_t now_ms) {
   const Port& port = world_.ports.at(from);
-  if (!port.learns() && !is_shared(port.segment, source)) return;
-  if (!binder_of(port.segment, source).empty()) return;
+  const bool away = is_away(port.segment, source);
+  if (!port.learns() && (away || !is_shared(port.segment, source))) return;
+  if (!away && !binder_of(port.segment, source).empty()) return;
   const Place place{port.segment, source};
   const auto entry = table_.find(place);
   if (entry != table_.end() && entry->second.port != from) moves_[place].push_back(now_ms);
@@ -471,6 +491,10 @@ void Bridge::ask(const std::string& from, const Address& address, Result& result
   const Names holders = holders_of(world_.ports.at(from).segment, address);
   if (holders == Names{from}) {
     candidates = up_and(from, [](const Port& port) { return port.trusted || port.takes_any_ip(); });
+    return;
+  }
+  if (are_away(holders)) {
+    candidates = up_and(from, [](const Port& port) { return port.trusted; });
     return;
   }
   if (holders.size() == 1 && !reaches(from, *holders.begin())) {
@@ -590,15 +614,17 @@ void Bridge::second_passed(std::uint64_t now_ms) {
 void Bridge::change(World world) {
   std::set<Place> was_shared;
   for (const auto& [place, entry] : table_) {
-    if (is_shared(place.first, place.second)) was_shared.insert(place);
+    if (is_shared(place.first, place.second) && !is_away(place.first, place.second)) {
+      was_shared.insert(place);
+    }
   }
   world_ = std::move(world);
   std::erase_if(table_, [&](const auto& item) {
     const auto& [place, entry] = item;
     const auto port = world_.ports.find(entry.port);
     return port == world_.ports.end() || port->second.segment != place.first ||
-           !binder_of(place.first, place.second).empty() ||
-           (is_shared(place.first, place.second)
+           (!binder_of(place.first, place.second).empty() && !is_away(place.first, place.second)) ||
+           (is_shared(place.first, place.second) && !is_away(place.first, place.second)
                 ? !was_shared.contains(place) || !port->second.shared_macs.contains(place.second)
                 : !port->second.learns() || was_shared.contains(place));
   });

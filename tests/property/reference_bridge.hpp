@@ -42,6 +42,7 @@ struct Port {
   bool transit = false;
   bool unknown = false;
   bool up = true;
+  bool away = false;  // for more than a minute
   std::uint32_t mac_max = 0;
   std::uint32_t mtu = 0;
 
@@ -125,6 +126,8 @@ class Bridge {
   [[nodiscard]] std::string ipv4_fault(const std::string& from, const Packet& packet) const;
   [[nodiscard]] std::string ipv6_fault(const std::string& from, const Packet& packet) const;
   [[nodiscard]] std::string role_fault(const std::string& from, const Packet& packet) const;
+  [[nodiscard]] bool is_away(const std::string& segment, Mac mac) const;
+  [[nodiscard]] bool are_away(const Names& names) const;
   [[nodiscard]] bool is_others_mac(const std::string& from, Mac mac) const;
   [[nodiscard]] bool speaks_for_others(const std::string& from, const Packet& packet) const;
   [[nodiscard]] bool breaks_law_4(const std::string& from, const Packet& packet) const;
