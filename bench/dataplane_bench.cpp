@@ -134,6 +134,7 @@ config::InterfaceAddress address_of(bool is_v6, std::size_t guest, std::size_t i
   const auto snapshot = control::compile(config, sites, {{"default", 0}}, kKey);
   const Fdb fdb(64, kKey);
   const Limiter limiter;
+  Claims claims;
   std::mt19937_64 random(1);
   std::vector<std::uint8_t> memory(kSamples * kFrameBytes);
   std::vector<Buffer> buffers(kSamples);
@@ -162,7 +163,7 @@ config::InterfaceAddress address_of(bool is_v6, std::size_t guest, std::size_t i
   for (auto _ : state) {
     const std::size_t at = ++i % kSamples;
     const Parsed parsed = parse({&buffers[at], kFrameBytes, from[at]});
-    const Verdict verdict = decide(*snapshot, {fdb, limiter}, parsed, from[at], 1);
+    const Verdict verdict = decide(*snapshot, {fdb, limiter, claims}, parsed, from[at], 1);
     passed += verdict.kind == Verdict::Kind::unicast ? 1 : 0;
     benchmark::DoNotOptimize(verdict);
   }

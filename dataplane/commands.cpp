@@ -48,7 +48,6 @@ bool FlushFdb::step(Worker& worker, std::uint32_t) {
   if (what_.reset) {
     worker.forwarder().counters(what_.port) = {};
     worker.forwarder().limiter().reset(what_.port);
-    worker.fdb().forget_claims(what_.port);
   }
   return true;
 }
@@ -145,8 +144,7 @@ bool Explain::step(Worker& worker, std::uint32_t now_ms) {
   buffer.data = bytes.data();
   buffer.length = static_cast<std::uint32_t>(bytes.size());
   parsed = parse(Frame{&buffer, buffer.length, from});
-  verdict =
-      decide(snapshot, {worker.fdb(), worker.forwarder().limiter()}, parsed, from, now_ms, trace);
+  verdict = decide(snapshot, worker.forwarder().memory(worker.fdb()), parsed, from, now_ms, trace);
   if (verdict.kind == Verdict::Kind::unicast) egress.push_back(verdict.port);
   const ReachSet& reach = snapshot.reach[snapshot.ports[from].reach];
   for (const std::span<const PortIndex> candidates : {verdict.ports, verdict.owners}) {

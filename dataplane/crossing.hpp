@@ -35,15 +35,15 @@ struct Crossing {
     flood,    // a frame for the receiver's ports among `list` of from's reach
     learned,  // `mac` is on `from` now
     aged,     // `mac` is not on `from` any more
-    claimed,  // `from` has claimed fe80::`interface`
+    claimed,  // `from` has claimed fe80::`interface`, or uses it if trusted
   };
   Kind kind = Kind::unicast;
   EntryKind entry_kind = EntryKind::learned_guest;  // learned
-  std::uint8_t list = 0;                            // flood: see ReachSet::list()
-  PortIndex from = kNoPort;                         // where the frame came in; whose address it is
-  PortIndex to = kNoPort;                           // unicast
-  SegmentIndex segment = 0;                         // learned, aged
-  std::uint32_t length = 0;                         // of a frame, whole
+  std::uint8_t list = 0;         // flood: see ReachSet::list(); claimed: Claims::Rank
+  PortIndex from = kNoPort;      // where the frame came in; whose address it is
+  PortIndex to = kNoPort;        // unicast
+  SegmentIndex segment = 0;      // learned, aged
+  std::uint32_t length = 0;      // of a frame, whole
   std::uint32_t generation = 0;  // unicast: of the snapshot whose check E it has passed; 0: none
   Buffer* head = nullptr;        // of a frame
   MacAddress mac;                // learned, aged; unicast: its destination, or zero if a group

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <span>
 
+#include "dataplane/claims.hpp"
 #include "dataplane/drop_reason.hpp"
 #include "dataplane/fdb.hpp"
 #include "dataplane/limiter.hpp"
@@ -74,6 +75,7 @@ struct NoTrace {
 struct Memory {
   const Fdb& fdb;
   const Limiter& limiter;
+  const Claims& claims;
 };
 
 /// Where a frame's addresses are in every MAC table: hashed once.
@@ -207,14 +209,14 @@ struct Case {
         return false;
       default:  // of fe80::/64, it belongs to who claims it first
         return port.any_ip || (v6 && port.any_link_local && is_claimable(address) &&
-                               memory.fdb.may_claim(snapshot, from, address.low));
+                               memory.claims.may_use(snapshot, from, address.low, now_ms));
     }
   }
-  /// Who has it: bound, or a link-local address that a port has claimed.
+  /// Who has it: bound, or a link-local address that a port has claimed, or uses if trusted.
   [[nodiscard]] std::span<const PortIndex> holders(bool v6, IpAddress address) const {
     const auto owners = owners_of(snapshot, port.segment, v6, address);
     if (!owners.empty() || !v6 || !is_claimable(address)) return owners;
-    return memory.fdb.claimant(snapshot, port.segment, address.low);
+    return memory.claims.holder(snapshot, port.segment, address.low, now_ms);
   }
   [[nodiscard]] Ownership whose(bool v6, IpAddress address) const {
     if (address == port.first_address[v6 ? 1 : 0] && !address.is_zero()) return Ownership::own;
@@ -479,6 +481,16 @@ template <class Trace>
   return kPassed;
 }
 
+/// Whether an accepted frame says that its port uses an address of fe80::/64.
+template <class Trace>
+[[nodiscard]] bool uses_link_local(const Case<Trace>& c) {
+  const Parsed& frame = c.frame;
+  if (!(c.port.trusted || c.port.any_link_local) || frame.flaw != Flaw::none) return false;
+  const bool speaks_of_itself = frame.message == Message::dad_solicitation ||
+                                frame.message == Message::neighbor_advertisement;
+  return is_claimable(frame.sender) || (speaks_of_itself && is_claimable(frame.target));
+}
+
 // A verdict is filled in where it is to be: it is too large to hand about.
 
 /// Floods over `ports`, and over `owners` too.
@@ -502,6 +514,16 @@ inline void drop(Verdict& verdict, DropReason reason, PortIndex refuser = kNoPor
   return !owners.empty() && std::ranges::all_of(owners, is_away);
 }
 
+/// Whether it is a link-local address that a trusted port was seen to use: another one may have it
+/// by now.
+template <class Trace>
+[[nodiscard]] bool are_trusteds(const Case<Trace>& c, bool v6, IpAddress address,
+                                std::span<const PortIndex> holders) {
+  return v6 && holders.size() == 1 && is_claimable(address) &&
+         c.snapshot.ports[holders.front()].trusted &&
+         owners_of(c.snapshot, c.port.segment, v6, address).empty();
+}
+
 /// A question who has an address: to the owner if in reach, and nobody else. Without one, to those
 /// who may have it. Who asks for an address does not have it: it may be that of a router inside the
 /// asker's own prefix.
@@ -510,7 +532,9 @@ void route_question(const Case<Trace>& c, const ReachSet& reach, Verdict& verdic
                     IpAddress address) {
   const auto owners = c.holders(v6, address);
   if (owners.size() == 1 && owners.front() == c.from) return flood(verdict, reach.ownerless);
-  if (are_away(c.snapshot, owners)) return flood(verdict, reach.trusted);
+  if (are_away(c.snapshot, owners) || are_trusteds(c, v6, address, owners)) {
+    return flood(verdict, reach.trusted);
+  }
   if (owners.size() == 1 && !c.trace(Check::reach, reach.contains(owners.front())))
     return drop(verdict, DropReason::isolated);
   if (!owners.empty()) return flood(verdict, {}, owners);
@@ -698,7 +722,7 @@ template <class Trace>
   detail::route(c, verdict);
   if (verdict.kind == Verdict::Kind::drop) return verdict;  // law 1
   verdict.change = change;
-  verdict.claims = port.any_link_local && !verdict.shadow && frame.payload == Payload::ipv6;
+  verdict.claims = frame.payload == Payload::ipv6 && detail::uses_link_local(c) && !verdict.shadow;
   return verdict;
 }
 

@@ -110,35 +110,6 @@ void Fdb::forget(MacTable::Entry& entry) {
   store_of(entry).table.erase(entry);
 }
 
-std::span<const PortIndex> Fdb::claimant(const Snapshot& snapshot, SegmentIndex segment,
-                                         std::uint64_t interface) const {
-  for (const PortIndex& port : snapshot.link_local_ports) {
-    const Claims& claims = claims_[port];
-    const auto end = claims.interfaces.begin() + claims.count;
-    if (snapshot.ports[port].segment == segment &&
-        std::find(claims.interfaces.begin(), end, interface) != end) {
-      return {&port, 1};
-    }
-  }
-  return {};
-}
-
-bool Fdb::may_claim(const Snapshot& snapshot, PortIndex port, std::uint64_t interface) const {
-  const Claims& claims = claims_[port];
-  const auto end = claims.interfaces.begin() + claims.count;
-  if (std::find(claims.interfaces.begin(), end, interface) != end) return true;
-  return claims.count < kClaimsMax &&
-         claimant(snapshot, snapshot.ports[port].segment, interface).empty();
-}
-
-bool Fdb::claim(PortIndex port, std::uint64_t interface) {
-  Claims& claims = claims_[port];
-  const auto end = claims.interfaces.begin() + claims.count;
-  if (std::find(claims.interfaces.begin(), end, interface) != end) return false;
-  claims.interfaces[claims.count++] = interface;
-  return true;
-}
-
 void Fdb::begin_move(Store& other) {
   std::swap(store_, other);
   store_.table.begin_move(other.table);

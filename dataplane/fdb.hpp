@@ -108,18 +108,6 @@ class Fdb {
     return store.stamps[store.table.place_of(entry)];
   }
 
-  /// Which port with link_local = "any" has claimed fe80::`interface`: one of
-  /// Snapshot::link_local_ports, or none.
-  [[nodiscard]] std::span<const PortIndex> claimant(const Snapshot& snapshot, SegmentIndex segment,
-                                                    std::uint64_t interface) const;
-  /// Whether `port` has claimed it, or may: it has claims left and nobody else has claimed it.
-  [[nodiscard]] bool may_claim(const Snapshot& snapshot, PortIndex port,
-                               std::uint64_t interface) const;
-  /// Says whether that is new.
-  bool claim(PortIndex port, std::uint64_t interface);
-  /// The port's place is used for another port from now on.
-  void forget_claims(PortIndex port) { claims_[port] = {}; }
-
   void prefetch(const MacTable::Hashed& address) const { store_.table.prefetch(address); }
 
   /// Takes out what is dead, or bound meanwhile, of its own in `buckets` buckets from where the
@@ -256,12 +244,6 @@ class Fdb {
   std::array<std::uint32_t, kSegmentsMax> in_segment_{};  // its own
   std::size_t heard_count_ = 0;
   std::uint32_t sweep_place_ = 0;
-
-  struct Claims {
-    std::uint32_t count = 0;
-    std::array<std::uint64_t, kClaimsMax> interfaces{};
-  };
-  std::vector<Claims> claims_{kPortsMax};  // by port
 };
 
 }  // namespace bulkhead

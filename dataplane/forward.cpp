@@ -38,7 +38,7 @@ Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailb
     PortCounters& ingress = counters_[frame.from];
     ++ingress.received;
     ingress.received_bytes += frame.length;
-    const Verdict verdict = decide(snapshot, {fdb, limiter_}, parsed, hashes, frame.from, now_ms);
+    const Verdict verdict = decide(snapshot, memory(fdb), parsed, hashes, frame.from, now_ms);
     if (verdict.kind != Verdict::Kind::drop) {
       if (verdict.change == Fdb::Change::refresh) {
         fdb.refresh(snapshot, frame.from, hashes.source, verdict.shared_source, now_ms);
@@ -75,7 +75,7 @@ void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
   limiter_.spend(frame.from, verdict.budget, port.rates, now_ms);
   if (verdict.shadow) excuse(frame.from, *verdict.shadow, false, frame);
   if (verdict.egress_shadow) excuse(verdict.port, *verdict.egress_shadow, true, frame);
-  if (verdict.claims) claim(snapshot, fdb, frame.from, parsed);
+  if (verdict.claims) claim(snapshot, frame.from, parsed, now_ms);
   const Fdb::Change change = verdict.change;
   const bool is_news = change == Fdb::Change::insert || change == Fdb::Change::move;
   if (!is_news || crossings_.room() == 0) return;  // without room the next frame teaches it
@@ -101,18 +101,24 @@ void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
   if (!mailbox_.events.push(event)) mailbox_.events_lost.fetch_add(1, std::memory_order_relaxed);
 }
 
-void Forwarder::claim(const Snapshot& snapshot, Fdb& fdb, PortIndex port, const Parsed& parsed) {
+void Forwarder::claim(const Snapshot& snapshot, PortIndex port, const Parsed& parsed,
+                      std::uint32_t now_ms) {
   const bool speaks_of_itself = parsed.message == Message::dad_solicitation ||
                                 parsed.message == Message::neighbor_advertisement;
+  const bool is_router = parsed.message == Message::router_advertisement;
   const IpAddress target = speaks_of_itself ? parsed.target : parsed.sender;
   for (const IpAddress address : {parsed.sender, target}) {
-    if (!is_claimable(address) || ownership(snapshot, port, true, address) != Ownership::nobodys ||
-        !fdb.may_claim(snapshot, port, address.low) || crossings_.room() == 0 ||
-        !fdb.claim(port, address.low)) {
+    if (!is_claimable(address) || ownership(snapshot, port, true, address) != Ownership::nobodys) {
       continue;
+    }
+    Claims::Entry* claim = claims_.use(snapshot, port, address.low, is_router, now_ms);
+    if (claim == nullptr || crossings_.alone() || crossings_.room() == 0 ||
+        !claims_.tell(*claim, now_ms)) {
+      continue;  // without room the next frame announces it
     }
     Crossing news;
     news.kind = Crossing::Kind::claimed;
+    news.list = static_cast<std::uint8_t>(claim->rank);
     news.from = port;
     news.interface = address.low;
     crossings_.announce(news);
@@ -202,8 +208,8 @@ void Forwarder::arrive(const Snapshot& snapshot, Fdb& fdb, const Crossing& cross
     case Crossing::Kind::aged:
       return fdb.forget_heard(crossing.mac, crossing.segment, crossing.stamp);
     case Crossing::Kind::claimed:
-      fdb.claim(crossing.from, crossing.interface);
-      return;
+      return claims_.hear(snapshot, crossing.from, crossing.interface,
+                          static_cast<Claims::Rank>(crossing.list), now_ms);
   }
 }
 

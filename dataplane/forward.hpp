@@ -39,6 +39,8 @@ class Forwarder {
   [[nodiscard]] PortCounters& counters(PortIndex port) { return counters_[port]; }
   [[nodiscard]] DropReporter& reporter() { return reporter_; }
   [[nodiscard]] Limiter& limiter() { return limiter_; }
+  [[nodiscard]] Claims& claims() { return claims_; }
+  [[nodiscard]] Memory memory(const Fdb& fdb) const { return {fdb, limiter_, claims_}; }
 
  private:
   /// The first frames are in one cache line with the count.
@@ -68,7 +70,7 @@ class Forwarder {
   [[gnu::noinline]] void drop(const Frame& frame, Verdict verdict);
   void offer(const Snapshot& snapshot, const ReachSet& reach, const Parsed& parsed,
              const Frame& frame, PortIndex to);
-  void claim(const Snapshot& snapshot, Fdb& fdb, PortIndex port, const Parsed& parsed);
+  void claim(const Snapshot& snapshot, PortIndex port, const Parsed& parsed, std::uint32_t now_ms);
   /// Hands a frame to the worker of `port`; takes over one reference.
   [[gnu::noinline]] void cross(const Snapshot& snapshot, PortIndex port, const Frame& frame,
                                MacAddress destination, std::uint32_t generation);
@@ -87,6 +89,7 @@ class Forwarder {
   Crossings& crossings_;
   DropReporter reporter_;
   Limiter limiter_;
+  Claims claims_;
   std::vector<PortCounters> counters_;
   std::vector<Gathered> gathered_;  // by egress port
   std::vector<PortIndex> dirty_;    // those of gathered_ to flush

@@ -90,6 +90,7 @@ struct alignas(64) PortPolicy {
   std::uint16_t route_count = 0;
   std::uint16_t subnet_count = 0;
   std::uint8_t backend = 0;  // which of the worker's backends moves its frames
+  std::uint32_t device = 0;  // which one it is at the moment; 0: none
   bool away = false;         // its device has been gone for long: trusted ports may have its
                              // addresses, guests may not
   bool spread = false;       // every worker receives and sends by it
@@ -122,7 +123,6 @@ struct Snapshot {
   AddressTable addresses;        // IP addresses and prefixes that are somebody's own
   std::vector<RoutePrefix> routes;
   std::vector<IpAddress> subnets;
-  std::vector<PortIndex> link_local_ports;  // present ones with link_local = "any"
 
   [[nodiscard]] std::span<const MacAddress> macs_of(const PortPolicy& port) const {
     return {macs.data() + port.mac_first, port.mac_count};

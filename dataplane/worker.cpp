@@ -104,6 +104,7 @@ void Worker::sweep(std::uint32_t now_ms) {
   const bool is_second_over = now_ms - renewed_ms_ >= kSweepMilliseconds;
   if (is_second_over) {
     forwarder_.reporter().renew();
+    forwarder_.claims().sweep(*snapshot_, now_ms);
     renewed_ms_ = now_ms;
   }
   ask_for_table(is_second_over);

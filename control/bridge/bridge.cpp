@@ -384,6 +384,7 @@ void Bridge::install(const config::Config& config) {
   for (const auto& [name, port] : config.ports) {
     const Attached& attached = attached_.at(name);
     const std::uint8_t backend = port.by_xdp() ? Engine::kNicBackend : Engine::kConduitBackend;
+    const bool is_waiting = attached.state == PortState::waiting;
     const bool spread = attached.nic && attached.nic->ports().size() > 1;
     sites[name] = {attached.index,
                    backend,
@@ -391,7 +392,8 @@ void Bridge::install(const config::Config& config) {
                    std::min(attached.link.mtu, ConduitDevice::kPortMtuMax),
                    attached.worker,
                    spread,
-                   attached.away && attached.state == PortState::waiting};
+                   is_waiting ? 0 : static_cast<std::uint32_t>(attached.link.ifindex),
+                   attached.away && is_waiting};
   }
   engine_->swap(*compile(config, sites, segments_, key_));
 }

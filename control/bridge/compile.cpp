@@ -74,6 +74,7 @@ PortPolicy policy_of(const config::Config& config, const config::Port& port, con
   policy.worker = site.worker;
   policy.spread = site.spread;
   policy.away = site.away;
+  policy.device = site.device;
   policy.backend = site.backend;
   policy.segment = segment;
   policy.mac_max = port.mac_max.value_or(port.trusted ? config.segments.at(port.segment).mac_limit
@@ -190,7 +191,6 @@ void bind_addresses(Snapshot& snapshot, const config::Port& port, PortPolicy& po
   for (const config::Prefix& route : port.routes) {
     snapshot.routes.push_back({address_of(route.is_v6, route.bytes), route.length, route.is_v6});
   }
-  if (policy.any_link_local) snapshot.link_local_ports.push_back(index);
   if (port.link_local == config::LinkLocal::list) {
     for (const auto& address : port.link_locals) own_single(address);
   } else if (policy.has_v6) {

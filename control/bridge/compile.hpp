@@ -17,8 +17,9 @@ struct Site {
   bool up = false;
   std::uint32_t mtu = 0;
   std::uint8_t worker = 0;
-  bool spread = false;  // every worker has a part of its queues
-  bool away = false;    // its device has been gone for long
+  bool spread = false;       // every worker has a part of its queues
+  std::uint32_t device = 0;  // its index; another one is another guest; 0: none
+  bool away = false;         // its device has been gone for long
 };
 
 /// May a frame from `from` be delivered to `to`? Every isolation option in one expression. Both are

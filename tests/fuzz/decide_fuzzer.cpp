@@ -38,7 +38,8 @@ void require(bool holds) {
 void judge(const Snapshot& snapshot, Fdb& fdb, const Parsed& parsed, PortIndex from,
            std::uint32_t now_ms) {
   static const Limiter kLimiter;
-  const Verdict verdict = decide(snapshot, {fdb, kLimiter}, parsed, from, now_ms);
+  static const Claims kClaims;
+  const Verdict verdict = decide(snapshot, {fdb, kLimiter, kClaims}, parsed, from, now_ms);
   const auto leaves = [&](PortIndex to) {
     const PortPolicy& port = snapshot.ports[to];
     const MacAddress mac = parsed.destination;

@@ -160,16 +160,27 @@ Bridge::Names Bridge::owners_of(const std::string& segment, const Address& addre
   return owners;
 }
 
-/// Or has claimed it.
+/// Or has claimed it, or uses it if trusted.
 Bridge::Names Bridge::holders_of(const std::string& segment, const Address& address) const {
   const Names owners = owners_of(segment, address);
   if (!owners.empty() || !is_claimable(address)) return owners;
-  for (const auto& [name, claims] : claims_) {
-    const auto port = world_.ports.find(name);
-    if (port == world_.ports.end() || port->second.segment != segment) continue;
-    if (port->second.any_link_local && claims.contains(address)) return {name};
-  }
-  return {};
+  const std::string claimant = claimant_of(segment, address);
+  return claimant.empty() ? Names{} : Names{claimant};
+}
+
+std::string Bridge::claimant_of(const std::string& segment, const Address& address) const {
+  const auto claim = claims_.find({segment, address});
+  if (claim == claims_.end()) return "";
+  const auto port = world_.ports.find(claim->second.port);
+  if (port == world_.ports.end() || port->second.segment != segment) return "";
+  return port->second.trusted || port->second.any_link_local ? port->first : "";
+}
+
+bool Bridge::has_claims_left(const std::string& name) const {
+  const auto count = std::ranges::count_if(claims_, [&](const auto& claim) {
+    return claimant_of(claim.first.first, claim.first.second) == name;
+  });
+  return static_cast<std::size_t>(count) < kClaimsMax;
 }
 
 bool Bridge::speaks(const std::string& port, int family) const {
@@ -187,9 +198,7 @@ bool Bridge::may_claim(const std::string& name, const Address& address) const {
   if (is_others(name, address)) return false;
   if (holders_of(port.segment, address).contains(name)) return true;
   if (port.any_ip) return true;
-  if (!port.any_link_local || !is_claimable(address)) return false;
-  const auto claims = claims_.find(name);
-  return claims == claims_.end() || claims->second.size() < kClaimsMax;
+  return port.any_link_local && is_claimable(address) && has_claims_left(name);
 }
 
 bool Bridge::may_send_from(const std::string& name, const Address& address) const {
@@ -429,6 +438,9 @@ void Bridge::forget_the_old(std::uint64_t now_ms) {
     const auto& [place, entry] = item;
     return now_ms - entry.seen_ms >= world_.segments.at(place.first).ageing_ms;
   });
+  std::erase_if(claims_, [&](const auto& item) {
+    return now_ms - item.second.seen_ms >= world_.segments.at(item.first.first).ageing_ms;
+  });
 }
 
 /// Burst of one second. Tokens are counted in thousandths, so that a millisecond earns whole ones.
@@ -454,11 +466,14 @@ void Bridge::spend(const std::string& from, const std::string& budget, std::uint
   bucket = {have < 1000 ? 0 : have - 1000, now_ms};
 }
 
-void Bridge::claim(const std::string& from, const Address& address) {
+/// What a trusted port uses is no guest's, whoever was first.
+void Bridge::claim(const std::string& from, const Address& address, std::uint64_t now_ms) {
   const Port& port = world_.ports.at(from);
-  if (!port.any_link_local || !is_claimable(address)) return;
-  if (!holders_of(port.segment, address).empty()) return;
-  if (claims_[from].size() < kClaimsMax) claims_[from].insert(address);
+  if ((!port.any_link_local && !port.trusted) || !is_claimable(address)) return;
+  if (!owners_of(port.segment, address).empty()) return;
+  const std::string claimant = claimant_of(port.segment, address);
+  const bool may = claimant.empty() ? has_claims_left(from) : claimant == from;
+  if (port.trusted || may) claims_[{port.segment, address}] = {from, now_ms};
 }
 
 /// The ports in reach that are up and are wanted.
@@ -493,7 +508,9 @@ void Bridge::ask(const std::string& from, const Address& address, Result& result
     candidates = up_and(from, [](const Port& port) { return port.trusted || port.takes_any_ip(); });
     return;
   }
-  if (are_away(holders)) {
+  const bool is_trusteds = holders.size() == 1 && world_.ports.at(*holders.begin()).trusted &&
+                           owners_of(world_.ports.at(from).segment, address).empty();
+  if (are_away(holders) || is_trusteds) {
     candidates = up_and(from, [](const Port& port) { return port.trusted; });
     return;
   }
@@ -594,9 +611,11 @@ Result Bridge::receive(const std::string& from, const std::vector<std::uint8_t>&
   }
   if (teaches) learn(from, packet.source, now_ms);
   spend(from, budget, now_ms);
-  if (result.shadow.empty() && packet.kind == "ipv6" && packet.addresses_read) {
-    claim(from, packet.sender);
-    if (packet.says == "dad" || packet.says == "neighbor advertisement") claim(from, packet.target);
+  if (result.shadow.empty() && packet.kind == "ipv6" && packet.fault.empty()) {
+    claim(from, packet.sender, now_ms);
+    if (packet.says == "dad" || packet.says == "neighbor advertisement") {
+      claim(from, packet.target, now_ms);
+    }
   }
   return result;
 }

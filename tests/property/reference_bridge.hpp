@@ -116,6 +116,7 @@ class Bridge {
   [[nodiscard]] Names holders_of(const std::string& segment, const Address& address) const;
   [[nodiscard]] bool speaks(const std::string& port, int family) const;
   [[nodiscard]] bool is_others(const std::string& port, const Address& address) const;
+  [[nodiscard]] bool has_claims_left(const std::string& port) const;
   [[nodiscard]] bool may_claim(const std::string& port, const Address& address) const;
   [[nodiscard]] bool may_send_from(const std::string& port, const Address& address) const;
   [[nodiscard]] bool is_own_mac(const std::string& port, const Packet& packet) const;
@@ -150,13 +151,18 @@ class Bridge {
   [[nodiscard]] bool has_token(const std::string& from, const std::string& budget,
                                std::uint64_t now_ms) const;
   void spend(const std::string& from, const std::string& budget, std::uint64_t now_ms);
-  void claim(const std::string& from, const Address& address);
+  [[nodiscard]] std::string claimant_of(const std::string& segment, const Address& address) const;
+  void claim(const std::string& from, const Address& address, std::uint64_t now_ms);
   void learn(const std::string& from, Mac source, std::uint64_t now_ms);
 
   World world_;
   std::map<Place, Entry> table_;
   std::map<Place, std::vector<std::uint64_t>> moves_;  // when
-  std::map<std::string, std::set<Address>> claims_;    // link-local addresses, by port
+  struct Claim {
+    std::string port;
+    std::uint64_t seen_ms = 0;
+  };
+  std::map<std::pair<std::string, Address>, Claim> claims_;  // of link-local addresses
   std::map<std::pair<std::string, std::string>, Bucket> buckets_;
   std::uint64_t second_began_ms_ = 0;
 };

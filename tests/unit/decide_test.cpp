@@ -455,8 +455,8 @@ TEST(Trace, HearsEveryCheckInOrderAndTheOneThatFailedLast) {
     buffer.length = static_cast<std::uint32_t>(bytes.size());
     const PortIndex port = bridge.port(from);
     const Parsed parsed = parse({&buffer, buffer.length, port});
-    (void)decide(*bridge.snapshot, {*bridge.fdb, bridge.worker->forwarder().limiter()}, parsed,
-                 port, bridge.now_ms, trace);
+    (void)decide(*bridge.snapshot, bridge.worker->forwarder().memory(*bridge.fdb), parsed, port,
+                 bridge.now_ms, trace);
     return heard;
   };
   const auto good = checks_of(frame('b', 'm'), "m");
