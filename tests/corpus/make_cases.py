@@ -344,11 +344,11 @@ def ethertypes():
 def arp_cases():
     case("request for kali5", "kali4", arp_frame(1, "kali4", "kali4", "kali5"), "flood:kali5")
     case("request for nobody's address", "kali4", arp_frame(1, "kali4", "kali4", "192.168.50.99"),
-         "flood:uplink,anyip")
+         "flood:uplink,anyip,shadow")
     case("request for an address of a prefix", "kali4", arp_frame(1, "kali4", "kali4", "10.40.0.7"),
          "flood:prefix")
     case("request for a routed address", "kali4", arp_frame(1, "kali4", "kali4", "10.50.0.7"),
-         "flood:uplink,anyip")
+         "flood:uplink,anyip,shadow")
     case("request for a shared address", "kali4", arp_frame(1, "kali4", "kali4", "192.168.50.60"),
          "flood:vrrp1,vrrp2")
     case("request for its own", "kali4", arp_frame(1, "kali4", "kali4", "kali4"),
@@ -367,7 +367,7 @@ def arp_cases():
     case("request from the uplink", "uplink", arp_frame(1, GATEWAY, "uplink", "kali3"),
          "flood:kali3")
     case("request for nobody's from the uplink", "uplink",
-         arp_frame(1, GATEWAY, "uplink", "192.168.50.99"), "flood:anyip")
+         arp_frame(1, GATEWAY, "uplink", "192.168.50.99"), "flood:anyip,shadow")
     case("request for one that is away", "kali4", arp_frame(1, "kali4", "kali4", "absent"),
          "flood:")
     case("unicast request", "kali4", arp_frame(1, "kali4", "kali4", "kali3", "kali3"),
@@ -435,7 +435,7 @@ def arp_cases():
     case("ARP: to a guest without IPv4", "kali4",
          arp_frame(1, "kali4", "kali4", "192.168.50.177", "only6"), "not_addressee@only6")
     case("ARP: broken, from the uplink", "uplink", arp_frame(
-        1, GATEWAY, "uplink", "kali3", sizes=0x0406), "flood:anyip")
+        1, GATEWAY, "uplink", "kali3", sizes=0x0406), "flood:anyip,shadow")
 
 
 def ipv4_cases():
@@ -639,7 +639,7 @@ def dhcp_cases():
     case("DHCP: fragments from the uplink", "uplink", eth(
         BROADCAST, GATEWAY, 0x0800, ip4("uplink", "255.255.255.255", 17,
                                         udp(67, 68, dhcp(2, "kali3")), fragment=0x2000)),
-         "flood:anyip")
+         "flood:anyip,shadow")
     case("DHCP: ports past the source check", "kali4", dhcp_frame("kali4", source="kali5"),
          "spoofed_ip")
     case("DHCP: from nowhere without IPv4", "only6", dhcp_frame("only6"), "unbound_family")
@@ -845,11 +845,11 @@ def neighbours():
     case("NS without its MAC", "kali4", ns("kali4", "fd00:50::15", lla=None), "flood:kali5")
     case("NS with a nonce", "kali4", ns("kali4", "fd00:50::15", more=bytes([14, 1]) + b"\7" * 6),
          "flood:kali5")
-    case("NS for nobody's", "kali4", ns("kali4", "fd00:50::99"), "flood:uplink,anyip")
+    case("NS for nobody's", "kali4", ns("kali4", "fd00:50::99"), "flood:uplink,anyip,shadow")
     case("NS for a prefix", "kali4", ns("kali4", "fd00:40::99"), "flood:prefix")
     case("NS for a shared address", "kali4", ns("kali4", "fd00:50::60"), "flood:vrrp1,vrrp2")
     case("NS for a link-local address of nobody", "kali4", ns("kali4", "fe80::99"),
-         "flood:uplink,anyip,llany")
+         "flood:uplink,anyip,llany,shadow")
     case("NS between isolated", "iso1", ns("iso1", "fd00:50::92"), "isolated")
     case("NS, unicast", "kali4", ns("kali4", "fd00:50::15", to="kali5", to_mac="kali5"),
          "unicast:kali5")
@@ -1051,7 +1051,7 @@ def ipv6_cases():
         "fd00:50::1", "kali3", 43, routing(17, 0) + packet)), "not_addressee@kali3")
     case("IPv6: source routed, from the uplink, by broadcast", "uplink", eth(
         BROADCAST, GATEWAY, 0x86dd, ip6("fd00:50::1", "ff02::1", 43, routing(17, 0) + packet)),
-         "flood:anyip")
+         "flood:anyip,shadow")
 
 
 def shadow_cases():
