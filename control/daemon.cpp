@@ -20,7 +20,7 @@
 #include <memory>
 
 #include "backends/descriptors.hpp"
-#include "backends/device/link.hpp"
+#include "backends/device/link_monitor.hpp"
 #include "backends/error.hpp"
 #include "backends/privileges.hpp"
 #include "control/bridge/bridge.hpp"
@@ -73,7 +73,7 @@ class Daemon {
   asio::steady_timer timer_;
   asio::steady_timer catch_up_timer_;
   Clock::time_point watchdog_fed_;
-  bool look_again_ = true;  // at the devices: they have changed since the last look
+  LinkNotices notices_;                                  // of devices, since the last look at them
   std::map<std::string, Clock::time_point> complained_;  // of what fails, by the line
   std::map<std::pair<PortIndex, DropReason>, Clock::time_point> drop_logged_;
 };
@@ -101,6 +101,7 @@ Daemon::Daemon(const BoundSocket& bound, StateFile& state_file, const StateFile:
 }
 
 void Daemon::run() {
+  notices_.links = true;  // what changed before the first notice
   follow_devices();
   follow_worker();
   follow_signals();
@@ -173,7 +174,7 @@ void Daemon::follow_devices() {
   devices_.async_wait(asio::posix::stream_descriptor::wait_read,
                       [this](boost::system::error_code error) {
                         if (error) return;
-                        look_again_ = monitor_.drain() || look_again_;
+                        notices_ += monitor_.drain();
                         attempt("devices", [this] { look_at_devices(); });
                         follow_devices();
                       });
@@ -181,9 +182,9 @@ void Daemon::follow_devices() {
 
 // What fails is tried again by the next tick.
 void Daemon::look_at_devices() {
-  if (!look_again_) return;
-  bridge_.refresh();
-  look_again_ = false;
+  if (!notices_.any()) return;
+  bridge_.follow(notices_);
+  notices_ = {};
 }
 
 template <class Step>

@@ -4,20 +4,24 @@
 // They stay when the daemon ends, however it ends: fail closed. Each hook gets ours twice: at the
 // head of tcx as a pinned link (a tcx program of somebody else that passes a frame would make the
 // kernel skip clsact), and in clsact, which needs no pin and so outlives even the bpffs of a
-// private mount namespace. Kernels before 6.6 have clsact only.
+// private mount namespace. Where somebody takes one of them off the other holds, until mend() has
+// put it back. Kernels before 6.6 have clsact only.
 //
 // It also is the ports' side of the conduit: `slots()` are shared with the programs, and a device
-// without open() passes nothing. Control thread only.
+// without open() passes nothing. Who calls it: Device, and the ports' way in. Control thread only.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "backends/device/pins.hpp"
 #include "backends/slot.h"
 #include "dataplane/limits.hpp"
 
@@ -38,18 +42,29 @@ class Guard {
   static constexpr std::uint64_t kLoneWindowFrames = 3072;
 
   /// Loads the programs, closed for every device. Throws BackendError.
-  /// `any_ifindex`: a device to ask what the kernel can.
-  explicit Guard(int any_ifindex);
+  /// `any_ifindex`: a device to ask what the kernel can. `owner`: see Pins.
+  Guard(int any_ifindex, const std::string& owner);
   ~Guard();
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
 
+  /// What is kept of this owner's devices beside the kernel's own state.
+  [[nodiscard]] const Pins& pins() const { return pins_; }
+
   /// Somebody else's XDP, tcx or tc program on the device, as text; nothing if there is none.
-  [[nodiscard]] static std::optional<std::string> foreign_program(int ifindex);
-  /// Whether a bulkhead guards the device, this one or one that ended.
-  [[nodiscard]] static bool is_guarded(int ifindex);
+  [[nodiscard]] std::optional<std::string> foreign_program(int ifindex) const;
+  /// Whether a bulkhead guards the device, this one or one that ended, or another one.
+  [[nodiscard]] bool is_guarded(int ifindex) const;
   /// Devices of this network namespace for which that is so.
-  [[nodiscard]] static std::vector<int> guarded_devices();
+  [[nodiscard]] std::vector<int> guarded_devices() const;
+
+  /// A device that came back from another network namespace may have another number: what is kept
+  /// of it is moved to that. Its tcx links are how it is known. The number before; 0 if it had
+  /// none.
+  int recognize(int ifindex) const;
+  /// Whether the device that has this number was deleted, or is elsewhere.
+  enum class Whereabouts { here, elsewhere, deleted };
+  [[nodiscard]] Whereabouts whereabouts(int ifindex) const;
 
   /// Puts the programs in force, in place of those that a daemon before us left. The device is
   /// closed until open(). Throws BackendError.
@@ -61,20 +76,26 @@ class Guard {
   /// Makes one of the links that attach() has left for later; whether there are others. Throws
   /// BackendError if it cannot be made: clsact goes on alone.
   bool catch_up();
-  /// Takes them off: the device is the host's again.
-  static void release(int ifindex);
 
-  /// What is pinned for devices that are no more, because they vanished while no daemon ran.
-  static void release_vanished();
+  /// What mend() found.
+  struct Mended {
+    std::string put_back;  // what somebody had taken off and is there again, as text; or nothing
+    std::string trouble;   // what stays wrong, as text; or nothing
+  };
+  /// Looks whether the programs are in force, and puts back what somebody took off. Never throws.
+  Mended mend(int ifindex);
+  /// Takes them off: the device is the host's again.
+  void release(int ifindex);
+  /// They stay, but nobody looks after them here any more.
+  void leave(int ifindex);
+
+  /// What is kept for devices that are no more, because they vanished while no daemon ran.
+  void release_vanished();
 
   /// Frames of the device go to that conduit as `port`'s, up to the window.
   void open(int ifindex, PortIndex port, int conduit_ifindex);
-  /// They are dropped from now on. Forgets a device that has vanished, too.
+  /// They are dropped from now on.
   void close(int ifindex, PortIndex port);
-
-  /// Where what belongs to this network namespace is kept in the BPF file system, which outlives
-  /// the daemon and not the kernel. Mounts that and makes the directory; empty if it cannot be had.
-  [[nodiscard]] static std::string directory();
 
   /// The ports' counters and windows, by port index; kPortsMax of them.
   [[nodiscard]] std::span<bulkhead_slot> slots() { return slots_; }
@@ -86,17 +107,25 @@ class Guard {
   struct Later {
     int ifindex;
     std::size_t hook;
+    auto operator<=>(const Later&) const = default;
   };
 
   [[nodiscard]] int program(std::size_t hook) const;
+  [[nodiscard]] bool is_later(int ifindex, std::size_t hook) const;
+  [[nodiscard]] bool has_link(int ifindex, std::size_t hook) const;
+  void mend_tcx(int ifindex, std::size_t hook, Mended& mended);
+  void mend_clsact(int ifindex, std::size_t hook, Mended& mended);
   bool set_vlan(int ifindex, std::uint32_t vlan);
 
+  Pins pins_;
   port_bpf* programs_ = nullptr;
+  std::array<std::uint32_t, 2> program_ids_{};  // by hook
   std::span<bulkhead_slot> slots_;
   bool has_tcx_ = false;
   static constexpr int kNewTcxMax = 64;
   int new_tcx_left_ = kNewTcxMax;  // devices of a start, which ends with the first catch_up()
   std::deque<Later> later_;
+  std::set<Later> without_;  // links that could not be made: no second try, which costs as much
 };
 
 }  // namespace bulkhead

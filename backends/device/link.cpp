@@ -6,10 +6,7 @@
 #include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
-#include <netlink/msg.h>
-#include <netlink/netlink.h>
 #include <netlink/route/addr.h>
-#include <netlink/route/link.h>
 #include <netlink/route/link/inet6.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/route.h>
@@ -24,29 +21,15 @@
 #include <memory>
 
 #include "backends/descriptors.hpp"
+#include "backends/device/netlink.hpp"
 #include "backends/error.hpp"
 
 namespace bulkhead {
 namespace {
 
-struct Closer {
-  void operator()(nl_sock* socket) const { nl_socket_free(socket); }
-  void operator()(nl_cache* cache) const { nl_cache_free(cache); }
-  void operator()(rtnl_link* link) const { rtnl_link_put(link); }
-  void operator()(nl_msg* message) const { nlmsg_free(message); }
-};
-template <class T>
-using Owned = std::unique_ptr<T, Closer>;
-
-void require(int result, const std::string& what) {
-  if (result < 0) throw BackendError(what + ": " + nl_geterror(result));
-}
-
-Owned<nl_sock> connect_route() {
-  Owned<nl_sock> socket(nl_socket_alloc());
-  require(nl_connect(socket.get(), NETLINK_ROUTE), "cannot open rtnetlink");
-  return socket;
-}
+using netlink::connect_route;
+using netlink::Owned;
+using netlink::require;
 
 class FileDescriptor {
  public:
@@ -69,7 +52,13 @@ Link to_link(rtnl_link* from) {
   const unsigned flags = rtnl_link_get_flags(from);
   link.is_ethernet = rtnl_link_get_arptype(from) == ARPHRD_ETHER && (flags & IFF_LOOPBACK) == 0;
   link.up = (flags & IFF_UP) != 0;
+  link.has_carrier = (flags & IFF_LOWER_UP) != 0;
   link.master = rtnl_link_get_master(from);
+  // Of a veth that is its peer; in another namespace it is nothing that we could look up.
+  int elsewhere = 0;
+  if (link.kind != "veth" && rtnl_link_get_link_netnsid(from, &elsewhere) != 0) {
+    link.lower = rtnl_link_get_link(from);
+  }
   return link;
 }
 
@@ -103,6 +92,24 @@ int open_lasting(int family, int kind, const std::string& failure) {
   }
   if (fd < 0) throw BackendError::from_errno(failure);
   return fd;
+}
+
+/// What a device is used for, all devices below it are used for.
+void add_lower_devices(std::map<int, std::string>& uses, const std::map<std::string, Link>& links) {
+  constexpr int kDepthMax = 8;  // MAX_NEST_DEV of the kernel
+  std::map<int, const Link*> by_number;
+  for (const auto& [name, link] : links) by_number[link.ifindex] = &link;
+  for (const auto& [name, link] : links) {
+    const auto use = uses.find(link.ifindex);
+    if (use == uses.end()) continue;
+    const std::string text = use->second + " on " + name;
+    int lower = link.lower;
+    for (int depth = 0; lower != 0 && depth < kDepthMax; ++depth) {
+      uses.try_emplace(lower, text);
+      const auto below = by_number.find(lower);
+      lower = below == by_number.end() ? 0 : below->second->lower;
+    }
+  }
 }
 
 /// SIOCETHTOOL with any of its structures, which all begin with the command.
@@ -195,7 +202,7 @@ std::map<std::string, Link> list_links() {
   return links;
 }
 
-std::map<int, std::string> host_uses() {
+std::map<int, std::string> host_uses(const std::map<std::string, Link>& links) {
   std::map<int, std::string> uses;
   const Owned<nl_sock> socket = connect_route();
   nl_cache* raw = nullptr;
@@ -222,9 +229,10 @@ std::map<int, std::string> host_uses() {
     if (destination != nullptr && nl_addr_get_prefixlen(destination) != 0) continue;
     for (int hop = 0; hop < rtnl_route_get_nnexthops(route); ++hop) {
       uses.try_emplace(rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, hop)),
-                       "the default route");
+                       "default route");
     }
   }
+  add_lower_devices(uses, links);
   return uses;
 }
 
@@ -308,31 +316,6 @@ void switch_features_off(const std::string& name, const std::vector<std::string>
   request_features(name, features, false);
   const auto left = feature_state(name, features, &ethtool_get_features_block::active);
   if (!left.empty()) throw BackendError("cannot switch " + left.front() + " of " + name + " off");
-}
-
-LinkMonitor::LinkMonitor() : socket_(nl_socket_alloc()) {
-  nl_socket_disable_seq_check(socket_);
-  require(nl_connect(socket_, NETLINK_ROUTE), "cannot open rtnetlink");
-  require(nl_socket_add_memberships(socket_, RTNLGRP_LINK, RTNLGRP_NONE), "cannot follow devices");
-  require(nl_socket_set_nonblocking(socket_), "cannot follow devices");
-}
-
-LinkMonitor::~LinkMonitor() { nl_socket_free(socket_); }
-
-int LinkMonitor::fd() const { return nl_socket_get_fd(socket_); }
-
-bool LinkMonitor::drain() {
-  std::array<char, 16 * 1024> bytes;
-  bool any = false;
-  for (;;) {
-    const ssize_t got = ::recv(fd(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-    if (got < 0 && errno == ENOBUFS) {
-      any = true;  // notices were lost: look at everything
-      continue;
-    }
-    if (got <= 0) return any;
-    any = true;
-  }
 }
 
 int make_promiscuous(int ifindex) {

@@ -1,5 +1,5 @@
 // The kernel's devices, as rtnetlink tells of them: look-ups, what forbids a device as a port,
-// features, and notice of changes. Control thread only; every call may throw BackendError.
+// features. Control thread only; every call may throw BackendError.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,6 @@
 
 #include "dataplane/mac_address.hpp"
 
-struct nl_sock;
-
 namespace bulkhead {
 
 struct Link {
@@ -21,7 +19,12 @@ struct Link {
   std::uint32_t mtu = 0;
   bool is_ethernet = false;  // ARPHRD_ETHER and no loopback
   bool up = false;           // IFF_UP
+  bool has_carrier = false;  // a tap that nobody has open has none, nor a veth whose peer is down
   int master = 0;            // of the bridge or bond that it is a port of; 0 if none
+  int lower = 0;             // of the device that this one is on (VLAN, macvlan); 0 if none
+
+  /// Frames can pass it.
+  [[nodiscard]] bool is_ready() const { return up && has_carrier; }
 };
 
 /// Nothing if there is no such device in this network namespace.
@@ -31,9 +34,9 @@ std::optional<Link> find_link(const std::string& name);
 std::map<std::string, Link> list_links();
 
 /// What the host itself uses devices for, by interface index: an address of its own (IPv6
-/// link-local ones aside), or the default route, as text: "address 192.0.2.1/24", "the default
-/// route".
-std::map<int, std::string> host_uses();
+/// link-local ones aside), or the default route, as text: "address 192.0.2.1/24", "default route".
+/// What is on a device (a VLAN, a macvlan) uses it, too: "address 192.0.2.1/24 on eth1.5".
+std::map<int, std::string> host_uses(const std::map<std::string, Link>& links);
 
 /// Makes a veth pair, both ends down.
 void make_veth(const std::string& name, const std::string& peer, std::uint32_t mtu);
@@ -57,23 +60,6 @@ std::vector<std::string> features_on(const std::string& name,
 void request_features(const std::string& name, const std::vector<std::string>& features, bool on);
 /// Switches features off; one that stays on is an error.
 void switch_features_off(const std::string& name, const std::vector<std::string>& features);
-
-/// Hears of every change of a device: `fd()` becomes readable, `drain()` says whether there was
-/// one.
-class LinkMonitor {
- public:
-  LinkMonitor();
-  ~LinkMonitor();
-  LinkMonitor(const LinkMonitor&) = delete;
-  LinkMonitor& operator=(const LinkMonitor&) = delete;
-
-  [[nodiscard]] int fd() const;
-  /// Reads what is there without waiting. True also when the kernel had to drop notices.
-  bool drain();
-
- private:
-  nl_sock* socket_;
-};
 
 /// Makes the device hear frames for other addresses than its own, until the returned fd is closed.
 int make_promiscuous(int ifindex);

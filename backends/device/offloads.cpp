@@ -1,15 +1,12 @@
 #include "backends/device/offloads.hpp"
 
 #include <net/if.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <climits>
 #include <sstream>
 #include <vector>
 
-#include "backends/device/guard.hpp"
 #include "backends/device/link.hpp"
 #include "backends/error.hpp"
 
@@ -25,58 +22,43 @@ const std::vector<std::string> kHiding{
 /// itself while the device is promiscuous.
 const std::vector<std::string> kFiltering{"rx-vlan-filter", "rx-vlan-stag-filter"};
 
-/// The note: a symbolic link, the one thing in the BPF file system that holds text.
-std::string note_path(const std::string& directory, int ifindex) {
-  return directory + "/" + std::to_string(ifindex) + "_offloads";
-}
+constexpr const char* kNote = "offloads";
 
-std::vector<std::string> read_note(int ifindex) {
-  const std::string directory = Guard::directory();
-  std::array<char, PATH_MAX> text{};
-  const ssize_t length = directory.empty() ? -1
-                                           : ::readlink(note_path(directory, ifindex).c_str(),
-                                                        text.data(), text.size());
+std::vector<std::string> read_note(const Pins& pins, int ifindex) {
   std::vector<std::string> names;
-  std::istringstream words(
-      std::string(text.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))));
+  std::istringstream words(pins.read(ifindex, kNote).value_or(""));
   for (std::string name; std::getline(words, name, ',');) names.push_back(name);
   return names;
 }
 
-void write_note(const std::string& device, int ifindex, const std::vector<std::string>& names) {
+void write_note(const Pins& pins, const std::string& device, int ifindex,
+                const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
-  const std::string directory = Guard::directory();
-  const std::string path = note_path(directory, ifindex);
-  const std::string fresh = path + "_new";
-  ::unlink(fresh.c_str());
-  if (!directory.empty() && ::symlink(text.c_str(), fresh.c_str()) == 0 &&
-      ::rename(fresh.c_str(), path.c_str()) == 0) {
-    return;
-  }
+  if (pins.write(ifindex, kNote, text)) return;
   throw BackendError("device " + device + ": cannot note in /sys/fs/bpf that " + text +
                      " was on, to put it back afterwards; switch it off yourself (ethtool -K)");
 }
 
 }  // namespace
 
-void switch_offloads_off(const std::string& device, int ifindex) {
+void switch_offloads_off(const Pins& pins, const std::string& device, int ifindex) {
   std::vector<std::string> ours = kHiding;
   ours.insert(ours.end(), kFiltering.begin(), kFiltering.end());
-  const std::vector<std::string> noted = read_note(ifindex);
+  const std::vector<std::string> noted = read_note(pins, ifindex);
   std::vector<std::string> names = noted;
   for (const std::string& name : features_on(device, ours)) {
     if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   }
-  if (names != noted) write_note(device, ifindex, names);
+  if (names != noted) write_note(pins, device, ifindex, names);
   request_features(device, kFiltering, false);
   switch_features_off(device, kHiding);
 }
 
 void keep_offloads_off(const std::string& device) { switch_features_off(device, kHiding); }
 
-void put_offloads_back(int ifindex) {
-  const std::vector<std::string> names = read_note(ifindex);
+void put_offloads_back(const Pins& pins, int ifindex) {
+  const std::vector<std::string> names = read_note(pins, ifindex);
   if (names.empty()) return;
   std::array<char, IF_NAMESIZE> device{};
   try {
@@ -84,16 +66,12 @@ void put_offloads_back(int ifindex) {
       request_features(device.data(), names, true);
     }
   } catch (const BackendError&) {
-    forget_offloads(ifindex);
+    forget_offloads(pins, ifindex);
     throw;
   }
-  forget_offloads(ifindex);
+  forget_offloads(pins, ifindex);
 }
 
-void forget_offloads(int ifindex) {
-  if (const std::string directory = Guard::directory(); !directory.empty()) {
-    ::unlink(note_path(directory, ifindex).c_str());
-  }
-}
+void forget_offloads(const Pins& pins, int ifindex) { pins.remove(ifindex, kNote); }
 
 }  // namespace bulkhead

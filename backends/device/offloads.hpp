@@ -9,18 +9,20 @@
 
 #include <string>
 
+#include "backends/device/pins.hpp"
+
 namespace bulkhead {
 
 /// Switches off what hides bytes, and the filter by VLAN. To be called before XDP is attached, as
 /// some drivers refuse it else. Throws BackendError if something that hides bytes stays on, or if
 /// what was on cannot be noted.
-void switch_offloads_off(const std::string& device, int ifindex);
+void switch_offloads_off(const Pins& pins, const std::string& device, int ifindex);
 /// Again after XDP was attached: some drivers (veth) switch GRO on with it. Throws likewise.
 void keep_offloads_off(const std::string& device);
 /// Switches on again what the note says, if there is one. A device that has vanished is no error.
 /// Throws BackendError if the device does not take it; the note is gone all the same.
-void put_offloads_back(int ifindex);
+void put_offloads_back(const Pins& pins, int ifindex);
 /// Drops a note that is about another device of that number.
-void forget_offloads(int ifindex);
+void forget_offloads(const Pins& pins, int ifindex);
 
 }  // namespace bulkhead

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "backends/device/link.hpp"
+#include "backends/device/pins.hpp"
 #include "backends/nic/nic.h"
 #include "backends/umem.hpp"
 #include "backends/xsk.hpp"
@@ -125,14 +126,15 @@ class Nic : public Backend {
 /// The XDP program of all NICs, and its maps.
 class NicProgram {
  public:
-  /// Loads it. Throws BackendError.
-  NicProgram();
+  /// Loads it. `pins`: where it is noted which offloads were on. Throws BackendError.
+  explicit NicProgram(const Pins& pins);
   ~NicProgram();
   NicProgram(const NicProgram&) = delete;
   NicProgram& operator=(const NicProgram&) = delete;
 
  private:
   friend class NicDevice;
+  const Pins& pins_;
   nic_bpf* program_ = nullptr;
   std::span<bulkhead_queue> counts_;
   std::array<bool, BULKHEAD_NICS_MAX> used_{};

@@ -73,7 +73,7 @@ bool is_queue_free(int ifindex, std::uint32_t queue, std::uint16_t bind_flags) {
 
 }  // namespace
 
-NicProgram::NicProgram() : program_(nic_bpf__open_and_load()) {
+NicProgram::NicProgram(const Pins& pins) : pins_(pins), program_(nic_bpf__open_and_load()) {
   if (program_ == nullptr) throw BackendError::from_errno("cannot load the NICs' XDP program");
   constexpr std::size_t kQueues = std::size_t{BULKHEAD_NICS_MAX} * BULKHEAD_NIC_QUEUES_MAX;
   void* memory = ::mmap(nullptr, kQueues * sizeof(bulkhead_queue), PROT_READ | PROT_WRITE,
@@ -95,7 +95,7 @@ NicDevice::NicDevice(NicProgram& program, const Link& link)
   require_few(name_, queues_of(name_));
   const auto place = std::ranges::find(program.used_, false);
   if (place == program.used_.end()) throw BackendError("64 ports are attached by XDP already");
-  switch_offloads_off(name_, ifindex_);
+  switch_offloads_off(program.pins_, name_, ifindex_);
   LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
   link_ = bpf_link_create(bpf_program__fd(program.program_->progs.bulkhead_nic), ifindex_, BPF_XDP,
                           &options);

@@ -1,9 +1,9 @@
 #include "control/bridge/bridge.hpp"
 
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "backends/device/offloads.hpp"
@@ -15,7 +15,9 @@ namespace {
 constexpr std::uint32_t kRetryTicksMax = 32;
 
 Engine::Options engine_options(const config::Config& config) {
-  return {config.workers, config.cpus, config.poll == config::Poll::busy};
+  std::error_code error;
+  return {config.workers, config.cpus, config.poll == config::Poll::busy,
+          std::filesystem::absolute(config::state_path(config), error)};
 }
 
 std::map<std::string, SegmentIndex> first_numbers(const config::Config& config) {
@@ -32,6 +34,19 @@ config::Config without_ports(config::Config config) {
   return config;
 }
 
+std::string down_text(const Link& link) {
+  if (!link.up) {
+    return "device " + link.name + " is down; set it up: ip link set " + link.name + " up";
+  }
+  return "device " + link.name + " has no carrier: nobody has it open, or its other end is down";
+}
+
+/// What went wrong, as the port's trouble.
+BackendError of_port(const std::string& name, const BackendError& error) {
+  const std::string prefix = "port " + name + ": ", what = error.what();
+  return BackendError(what.starts_with(prefix) ? what : prefix + what);
+}
+
 /// The same place on the same device: a change from one to the other needs only a new policy. What
 /// claims addresses has all queues of a NIC on one worker (shares_of()).
 bool same_place(const config::Port& a, const config::Port& b) {
@@ -40,15 +55,6 @@ bool same_place(const config::Port& a, const config::Port& b) {
   };
   return a.device == b.device && a.segment == b.segment && a.by_xdp() == b.by_xdp() &&
          claims(a) == claims(b);
-}
-
-/// A device whose other end is a guest's, not a wire: what that end leaves to its device is not
-/// done in the frames that native XDP sees.
-bool has_far_end(const Link& link) { return link.kind == "veth" || link.kind == "tun"; }
-
-void close_if_open(int& fd) {
-  if (fd >= 0) ::close(fd);
-  fd = -1;
 }
 
 constexpr std::chrono::seconds kAwayAfter{60};
@@ -87,38 +93,25 @@ Bridge::Bridge(config::Config config, Leftovers leftovers, PortListener listener
   if (!engine_->guard().has_tcx()) {
     spdlog::warn("no tcx with pins here: a tcx program put on a port later can pass by the guard");
   }
+  engine_->guard().release_vanished();
+  devices_ = std::make_unique<Devices>(engine_->guard());
   change(std::move(config));
   is_starting_ = false;
-  settle_leftovers(leftovers);
+  // A killed daemon leaves its guards. Those of our ports' devices were taken over, or stay closed
+  // as long as the port cannot have its device.
+  devices_->settle_leftovers(
+      list_links(), [this](const std::string& name) { return is_named(name); },
+      leftovers == Leftovers::keep);
+  refresh();
 }
 
 Bridge::~Bridge() {
-  for (auto& [name, attached] : attached_) let_device_go(attached, false);
+  for (auto& [name, attached] : attached_) let_device_go(attached);
 }
 
-// A killed daemon leaves its guards; those of our ports' devices were taken over, or stay closed
-// as long as the port cannot have its device. The others belong to ports that nobody configures any
-// more.
-void Bridge::settle_leftovers(Leftovers leftovers) {
-  Guard::release_vanished();
-  std::set<int> ours;
-  const std::map<std::string, Link> links = list_links();
-  for (const auto& [name, port] : config_.ports) {
-    const auto link = links.find(port.device);
-    if (link != links.end()) ours.insert(link->second.ifindex);
-  }
-  for (const int ifindex : Guard::guarded_devices()) {
-    if (ours.contains(ifindex)) continue;
-    const int lock = lock_name("device/" + std::to_string(ifindex));
-    if (lock < 0) continue;  // another daemon's
-    if (leftovers == Leftovers::release) release_device(ifindex);
-    ::close(lock);
-    if (leftovers == Leftovers::release) {
-      spdlog::info("device {}: released, no port has it any more", ifindex);
-    } else {
-      spdlog::warn("device {}: no port has it; it stays closed", ifindex);
-    }
-  }
+bool Bridge::is_named(const std::string& device) const {
+  return std::ranges::any_of(config_.ports,
+                             [&](const auto& entry) { return entry.second.device == device; });
 }
 
 std::optional<std::string> Bridge::objection(const config::Port& port, const Link& link) {
@@ -143,11 +136,11 @@ std::optional<std::string> Bridge::objection(const config::Port& port, const Lin
            ", more than the 3494 that are supported; lower it: ip link set " + link.name +
            " mtu 1500";
   }
-  if (const auto program = Guard::foreign_program(link.ifindex)) {
+  if (const auto program = engine_->guard().foreign_program(link.ifindex)) {
     return device + " has " + *program + " of somebody else; take it off first (bpftool net)";
   }
   if (port.take_over) return std::nullopt;
-  if (!host_uses_) host_uses_ = host_uses();
+  if (!host_uses_) host_uses_ = host_uses(list_links());
   if (const auto use = host_uses_->find(link.ifindex); use != host_uses_->end()) {
     return device + " carries the host's " + use->second +
            ", which it would lose; say take_over = true (--take-over) if that is meant";
@@ -157,18 +150,18 @@ std::optional<std::string> Bridge::objection(const config::Port& port, const Lin
 
 // From here on nothing passes between the device and the host's stack.
 void Bridge::take_device(const config::Port& port, Attached& attached, const Link& link) {
+  try {
+    devices_->claim(link);
+  } catch (const BackendError& error) {
+    throw of_port(port.name, error);
+  }
   if (const auto reason = objection(port, link)) {
     throw BackendError("port " + port.name + ": " + *reason);
   }
-  const bool was_guarded = Guard::is_guarded(link.ifindex);
-  attached.lock = lock_name("device/" + std::to_string(link.ifindex));
-  if (attached.lock < 0) {
-    throw BackendError("port " + port.name + ": device " + link.name +
-                       " belongs to another running bulkheadd; delete the port there");
-  }
+  const bool is_new = devices_->find(link.ifindex) == nullptr;
+  Device* device = nullptr;
   try {
-    if (!was_guarded) forget_offloads(link.ifindex);
-    engine_->guard().attach(link.ifindex);
+    device = &devices_->take(link);
     if (port.by_xdp()) {
       attached.nic = make_nic(port, link);
       if (has_far_end(link)) {
@@ -177,39 +170,34 @@ void Bridge::take_device(const config::Port& port, Attached& attached, const Lin
             "that its other end leaves to its device are not seen to; for tests",
             port.name, link.name);
       }
-    } else {
-      put_offloads_back(link.ifindex);  // of a time when it was attached by XDP
+    } else {  // of a time when it was attached by XDP
+      put_offloads_back(engine_->guard().pins(), link.ifindex);
     }
-    if (link.up && !was_guarded) {
-      spdlog::warn("port {}: device {} was up before it was attached: exposed until now", port.name,
-                   link.name);
-    }
-    if (!has_far_end(link)) {
-      attached.promiscuous = make_promiscuous(link.ifindex);
-    }
-    attached.link = link;
-    attached.state = PortState::down;
-  } catch (...) {
-    attached.nic.reset();
-    if (!was_guarded) release_device(link.ifindex);
-    close_if_open(attached.promiscuous);
-    close_if_open(attached.lock);
-    throw;
+  } catch (const BackendError& error) {
+    if (is_new) devices_->undo_take(link.ifindex);
+    throw of_port(port.name, error);
   }
+  if (is_new && link.up && !device->was_guarded()) {
+    spdlog::warn("port {}: device {} was up before it was attached: exposed until now", port.name,
+                 link.name);
+  }
+  attached.device = device;
+  attached.mtu = link.mtu;
+  attached.state = PortState::down;
 }
 
 std::unique_ptr<NicDevice> Bridge::make_nic(const config::Port& port, const Link& link) {
   try {
     return std::make_unique<NicDevice>(engine_->nics(), link);
   } catch (const BackendError& error) {
-    throw BackendError("port " + port.name + ": " + error.what());
+    throw of_port(port.name, error);
   }
 }
 
 // Before anything is changed: can a device that is attached over the conduit be attached by XDP?
 void Bridge::try_xdp(const config::Port& port, const Link& link) {
   const auto has_it_by_xdp = [&](const auto& entry) {
-    return entry.second.nic && entry.second.link.ifindex == link.ifindex;
+    return entry.second.nic && entry.second.device->ifindex() == link.ifindex;
   };
   if (std::ranges::any_of(attached_, has_it_by_xdp)) return;
   if (const auto reason = objection(port, link)) {
@@ -218,20 +206,10 @@ void Bridge::try_xdp(const config::Port& port, const Link& link) {
   try {
     const std::unique_ptr<NicDevice> trial = make_nic(port, link);
   } catch (...) {
-    put_offloads_back(link.ifindex);
+    put_offloads_back(engine_->guard().pins(), link.ifindex);
     throw;
   }
-  put_offloads_back(link.ifindex);
-}
-
-// The device is the host's again, as it was.
-void Bridge::release_device(int ifindex) {
-  try {
-    put_offloads_back(ifindex);
-  } catch (const BackendError& error) {
-    spdlog::warn("{}, as it was before", error.what());
-  }
-  Guard::release(ifindex);
+  put_offloads_back(engine_->guard().pins(), link.ifindex);
 }
 
 // Whose queues a NIC's are: every worker's if there is one for each, and nobody has to have the
@@ -240,7 +218,7 @@ std::span<const NicDevice::Share> Bridge::shares_of(const Attached& attached,
                                                     const config::Port& port) const {
   const auto all = engine_->nic_shares();
   const bool claims = port.link_local == config::LinkLocal::any;
-  const QueueCounts queues = queues_of(attached.link.name);
+  const QueueCounts queues = queues_of(attached.device->link().name);
   if (std::min(queues.rx, queues.tx) >= all.size() && !claims) return all;
   return all.subspan(attached.worker, 1);
 }
@@ -255,8 +233,8 @@ void Bridge::plug(const config::Port& port, Attached& attached) {
     attached.state = PortState::up;
     return;
   }
-  attached.socket =
-      std::make_unique<TransmitSocket>(engine_->umem(), attached.worker, attached.link.name);
+  attached.socket = std::make_unique<TransmitSocket>(engine_->umem(), attached.worker,
+                                                     attached.device->link().name);
   Plug command(Engine::kConduitBackend, attached.index, attached.socket.get());
   engine_->call(attached.worker, command);
   attached.state = PortState::up;
@@ -288,7 +266,7 @@ void Bridge::unplug_nic(Attached& attached) {
     spdlog::error(
         "device {}: the kernel holds on to its AF_XDP sockets; their buffers are not "
         "used again",
-        attached.link.name);
+        attached.device->link().name);
   }
   attached.nic->forget();
 }
@@ -298,23 +276,21 @@ void Bridge::admit(Attached& attached) {
   if (attached.nic) {
     attached.nic->admit();
   } else {
-    engine_->guard().open(attached.link.ifindex, attached.index,
+    engine_->guard().open(attached.device->ifindex(), attached.index,
                           engine_->conduit(attached.worker).ifindex());
   }
 }
 
-// `release`: the device is the host's again; otherwise it stays guarded, closed.
-void Bridge::let_device_go(Attached& attached, bool release) {
+// It stays guarded, closed; what becomes of it is for devices_ to say.
+void Bridge::let_device_go(Attached& attached) {
   if (attached.state == PortState::waiting) return;
-  engine_->guard().close(attached.link.ifindex, attached.index);
+  engine_->guard().close(attached.device->ifindex(), attached.index);
   unplug(attached);
   if (attached.nic) {
     attached.nic_before += attached.nic->counts();
     attached.nic.reset();
   }
-  if (release) release_device(attached.link.ifindex);
-  close_if_open(attached.promiscuous);
-  close_if_open(attached.lock);
+  attached.device = nullptr;
   attached.state = PortState::waiting;
 }
 
@@ -389,10 +365,10 @@ void Bridge::install(const config::Config& config) {
     sites[name] = {attached.index,
                    backend,
                    attached.state == PortState::up,
-                   std::min(attached.link.mtu, ConduitDevice::kPortMtuMax),
+                   std::min(attached.mtu, ConduitDevice::kPortMtuMax),
                    attached.worker,
                    spread,
-                   is_waiting ? 0 : static_cast<std::uint32_t>(attached.link.ifindex),
+                   is_waiting ? 0 : static_cast<std::uint32_t>(attached.device->ifindex()),
                    attached.away && is_waiting};
   }
   engine_->swap(*compile(config, sites, segments_, key_));
@@ -422,11 +398,13 @@ void Bridge::change(config::Config next) {
   }
   // 2. Everything that may fail, on the side.
   std::map<std::string, Attached> fresh;
+  std::vector<int> taken;
   const auto undo = [&] {
     for (auto& [name, attached] : fresh) {
-      let_device_go(attached, true);
+      let_device_go(attached);
       index_used_[attached.index] = false;
     }
+    for (const int ifindex : taken) devices_->undo_take(ifindex);
   };
   std::set<std::string> moved_devices;
   for (const std::string& name : gone) moved_devices.insert(config_.ports.at(name).device);
@@ -448,8 +426,10 @@ void Bridge::change(config::Config next) {
         if (port.by_xdp()) try_xdp(port, link->second);
         continue;
       }
-      if (is_starting_ && port.by_command()) continue;  // refresh() tries, and may fail
+      if (is_starting_) continue;  // refresh() tries, and may fail
+      const bool is_new = devices_->find(link->second.ifindex) == nullptr;
       take_device(port, attached, link->second);
+      if (is_new) taken.push_back(link->second.ifindex);
     }
   } catch (...) {
     undo();
@@ -463,15 +443,8 @@ void Bridge::change(config::Config next) {
                   [&](const config::Static& entry) { return gone.contains(entry.port); });
     install(remaining);
   }
-  std::set<int> kept;
   for (const std::string& name : gone) {
-    const bool again = std::ranges::any_of(come, [&](const std::string& other) {
-      return next.ports.at(other).device == config_.ports.at(name).device;
-    });
-    if (again && attached_.at(name).state != PortState::waiting) {
-      kept.insert(attached_.at(name).link.ifindex);
-    }
-    remove(name, attached_.at(name), !again);
+    remove(name, attached_.at(name));
     attached_.erase(name);
   }
   number_segments(next);
@@ -489,15 +462,12 @@ void Bridge::change(config::Config next) {
       spdlog::warn("port {}: shadow mode, the port is NOT protected", name);
     }
   }
-  refresh(links);
-  // A device that vanished just now, between its ports: nobody else remembers its guard.
-  if (kept.empty()) return;
-  for (const auto& [name, link] : list_links()) kept.erase(link.ifindex);
-  for (const int ifindex : kept) release_device(ifindex);
+  refresh(links, {});
+  devices_->give_back_unnamed([this](const std::string& device) { return is_named(device); });
 }
 
-void Bridge::remove(const std::string& name, Attached& attached, bool release) {
-  let_device_go(attached, release);
+void Bridge::remove(const std::string& name, Attached& attached) {
+  let_device_go(attached);
   // Nothing of the port may be left when its place is used for another.
   engine_->drain();
   FlushFdb::What flush;
@@ -505,7 +475,7 @@ void Bridge::remove(const std::string& name, Attached& attached, bool release) {
   flush.reset = true;
   engine_->flush(flush);
   index_used_[attached.index] = false;
-  spdlog::info("port {}: deleted{}", name, release ? ", its device is the host's again" : "");
+  spdlog::info("port {}: deleted", name);
 }
 
 void Bridge::set_state(const std::string& name, Attached& attached, PortState state) {
@@ -517,32 +487,47 @@ void Bridge::set_state(const std::string& name, Attached& attached, PortState st
       spdlog::info("port {}: up", name);
       break;
     case PortState::down:
-      if (attached.link.up) break;  // on its way up
-      spdlog::warn("port {}: device {} is down; set it up: ip link set {} up", name, device,
-                   device);
+      if (attached.device->link().is_ready()) break;  // on its way up
+      spdlog::warn("port {}: {}", name, down_text(attached.device->link()));
       break;
     case PortState::waiting:
+      if (!attached.why_waiting.empty()) break;  // which was logged
       spdlog::warn("port {}: device {} has gone; waiting for it", name, device);
       break;
   }
 }
 
-void Bridge::refresh() { refresh(list_links()); }
+void Bridge::refresh() { refresh(list_links(), {}); }
+
+void Bridge::follow(const LinkNotices& notices) {
+  if (notices.qdiscs || notices.lost) devices_->look_at_qdiscs();
+  if (notices.links || notices.lost) refresh(list_links(), notices);
+  const auto note = [this](const Device& device, const Guard::Mended& mended) {
+    note_mended(device, mended);
+  };
+  if (notices.lost) {
+    devices_->mend_some(devices_->size(), note);
+  } else {
+    for (const int ifindex : notices.hooks) devices_->mend(ifindex, note);
+  }
+}
 
 // However many ports change, a policy is put in force twice at most: without those that go before
 // they are unplugged, and with those that come before they are let in.
-void Bridge::refresh(const std::map<std::string, Link>& links) {
+void Bridge::refresh(const Links& links, const LinkNotices& notices) {
   host_uses_.reset();
   const auto link_of = [&](const std::string& name) -> const Link* {
     const auto link = links.find(config_.ports.at(name).device);
     return link == links.end() ? nullptr : &link->second;
   };
+  const std::set<int> changed = devices_->changed(links, notices);
   std::map<std::string, PortState> going;
   for (auto& [name, attached] : attached_) {
+    if (attached.device == nullptr) continue;
     const Link* link = link_of(name);
-    const bool vanished = attached.state != PortState::waiting &&
-                          (link == nullptr || link->ifindex != attached.link.ifindex);
-    if (!vanished && (attached.state != PortState::up || link->up)) continue;
+    const int ifindex = attached.device->ifindex();
+    const bool vanished = link == nullptr || link->ifindex != ifindex || changed.contains(ifindex);
+    if (!vanished && (attached.state != PortState::up || link->is_ready())) continue;
     going[name] = vanished ? PortState::waiting : PortState::down;
     attached.state = PortState::down;
   }
@@ -554,14 +539,15 @@ void Bridge::refresh(const std::map<std::string, Link>& links) {
     Attached& attached = attached_.at(name);
     attempt(name, attached, [&] {
       if (next == PortState::waiting) {
-        let_device_go(attached, true);
+        let_device_go(attached);
       } else {
         unplug(attached);
-        attached.link.up = false;
+        attached.device->set_link(*link_of(name));
+        set_state(name, attached, next);
       }
-      set_state(name, attached, next);
     });
   }
+  devices_->follow(links, changed);
   bool mtu_changed = false;
   std::vector<std::string> coming;
   for (auto& entry : attached_) {
@@ -569,12 +555,12 @@ void Bridge::refresh(const std::map<std::string, Link>& links) {
     Attached& attached = entry.second;
     const Link* link = link_of(name);
     if (link == nullptr) {
-      attached.why_waiting.clear();
+      miss(name, attached, going.contains(name));
       continue;
     }
     attempt(name, attached, [&] {
       mtu_changed |= follow(name, attached, *link);
-      if (attached.state != PortState::down || !link->up) return;
+      if (attached.state != PortState::down || !link->is_ready()) return;
       plug(config_.ports.at(name), attached);
       coming.push_back(name);
     });
@@ -590,6 +576,30 @@ void Bridge::refresh(const std::map<std::string, Link>& links) {
   }
 }
 
+// A port whose device is not there.
+void Bridge::miss(const std::string& name, Attached& attached, bool is_news) {
+  const std::string absence = devices_->absence(config_.ports.at(name).device);
+  const std::string why = absence.empty() ? absence : "port " + name + ": " + absence;
+  if (std::exchange(attached.why_waiting, why) != why && !why.empty()) spdlog::warn("{}", why);
+  if (is_news) set_state(name, attached, PortState::waiting);
+}
+
+// What somebody did to a guard, and that it is undone: to the log, and counted for the port.
+void Bridge::note_mended(const Device& device, const Guard::Mended& mended) {
+  const std::string& name = device.link().name;
+  for (auto& [port_name, attached] : attached_) {
+    if (config_.ports.at(port_name).device != device.taken_as()) continue;
+    if (!mended.put_back.empty()) {
+      ++attached.guard_restored;
+      spdlog::warn("port {}: device {}: somebody took off {} of the guard; it is back", port_name,
+                   name, mended.put_back);
+    }
+    if (!mended.trouble.empty()) {
+      spdlog::warn("port {}: device {}: {}", port_name, name, mended.trouble);
+    }
+  }
+}
+
 // Takes a device that has come, and notes what it is like now. Says whether its MTU is another one.
 bool Bridge::follow(const std::string& name, Attached& attached, const Link& link) {
   if (attached.state == PortState::waiting) {
@@ -597,8 +607,7 @@ bool Bridge::follow(const std::string& name, Attached& attached, const Link& lin
     attached.why_waiting.clear();
     set_state(name, attached, PortState::down);
   }
-  attached.link.up = link.up;
-  const bool mtu_changed = std::exchange(attached.link.mtu, link.mtu) != link.mtu;
+  const bool mtu_changed = std::exchange(attached.mtu, link.mtu) != link.mtu;
   if (mtu_changed && link.mtu > ConduitDevice::kPortMtuMax) {
     spdlog::warn("port {}: device {} has an MTU of {} now, of which 3494 are used", name, link.name,
                  link.mtu);
@@ -614,9 +623,7 @@ void Bridge::attempt(const std::string& name, Attached& attached, Step&& step) {
     step();
   } catch (const BackendError& error) {
     if (retry_ticks_ == 0) retry_ticks_ = retry_ticks_next_;
-    const std::string prefix = "port " + name + ": ";
-    const std::string why = error.what();
-    const std::string text = why.starts_with(prefix) ? why : prefix + why;
+    const std::string text = of_port(name, error).what();
     if (std::exchange(attached.why_waiting, text) != text) spdlog::warn("{}", text);
   }
 }
@@ -645,6 +652,11 @@ void Bridge::follow_absences(std::chrono::steady_clock::time_point now) {
 
 void Bridge::tick(std::chrono::steady_clock::time_point now) {
   follow_absences(now);
+  if (devices_->has_new()) devices_->look_at_qdiscs();
+  constexpr std::size_t kLooks = 50;  // at all devices within five seconds
+  devices_->mend_some(
+      1 + devices_->size() / kLooks,
+      [this](const Device& device, const Guard::Mended& mended) { note_mended(device, mended); });
   if (retry_ticks_ > 0 && --retry_ticks_ == 0) {
     retry_ticks_next_ = std::min(2 * retry_ticks_next_, kRetryTicksMax);
     refresh();
@@ -678,20 +690,35 @@ void Bridge::follow_queues(const std::string& name, Attached& attached) {
   attached.nic_ticks = 0;
   try {
     if (!attached.nic->has_changed()) return;
-    spdlog::info("port {}: device {} has another number of queues now", name, attached.link.name);
+    spdlog::info("port {}: device {} has another number of queues now", name,
+                 attached.device->link().name);
     attached.state = PortState::down;
     install(config_);
-    let_device_go(attached, false);
+    let_device_go(attached);
     refresh();
   } catch (const BackendError&) {
     // The device has gone; refresh() will hear of it.
   }
 }
 
+std::string Bridge::trouble_of(const std::string& name, const Attached& attached) {
+  if (attached.device == nullptr) return {};
+  const Link& link = attached.device->link();
+  if (!link.is_ready()) return "port " + name + ": " + down_text(link);
+  if (attached.device->trouble().empty()) return {};
+  return "port " + name + ": device " + link.name + ": " + attached.device->trouble();
+}
+
 PortStatus Bridge::status_of(const std::string& port) const {
   const Attached& attached = attached_.at(port);
-  return {&config_.ports.at(port), attached.state,  attached.why_waiting, attached.link.mtu,
-          attached.index,          attached.worker, attached.nic.get()};
+  return {.config = &config_.ports.at(port),
+          .state = attached.state,
+          .why = attached.why_waiting.empty() ? trouble_of(port, attached) : attached.why_waiting,
+          .mtu = attached.mtu,
+          .index = attached.index,
+          .worker = attached.worker,
+          .nic = attached.nic.get(),
+          .guard_restored = attached.guard_restored};
 }
 
 Intake Bridge::intake_of(const std::string& port, std::uint64_t received) const {

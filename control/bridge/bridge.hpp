@@ -20,8 +20,10 @@
 #include <vector>
 
 #include "backends/device/link.hpp"
+#include "backends/device/link_monitor.hpp"
 #include "config/config.hpp"
 #include "control/bridge/compile.hpp"
+#include "control/bridge/devices.hpp"
 #include "control/bridge/engine.hpp"
 #include "control/bridge/intake.hpp"
 
@@ -34,11 +36,12 @@ enum class PortState { waiting, down, up };
 struct PortStatus {
   const config::Port* config = nullptr;
   PortState state = PortState::waiting;
-  std::string why_waiting;  // one line, if the device is there and cannot be had
+  std::string why;  // one line: why it waits, or what is wrong with its device; or nothing
   std::uint32_t mtu = 0;
   PortIndex index = kNoPort;
   std::uint8_t worker = 0;
-  const NicDevice* nic = nullptr;  // if it is attached by XDP and not waiting
+  const NicDevice* nic = nullptr;    // if it is attached by XDP and not waiting
+  std::uint64_t guard_restored = 0;  // times that somebody had taken something of the guard off
 };
 
 class Bridge {
@@ -48,8 +51,9 @@ class Bridge {
   /// What becomes of guarded devices that no port has: the host's again, or closed as they are.
   enum class Leftovers { release, keep };
 
-  /// Starts with `config`, which is checked. Throws BackendError or ConfigError, but not for a port
-  /// that was added by command: that one waits.
+  /// Starts with `config`, which is checked. A port whose device cannot be had waits, and says why.
+  /// Throws BackendError or ConfigError where it is not a port's device; what was guarded before
+  /// stays guarded then.
   Bridge(config::Config config, Leftovers leftovers, PortListener listener);
   /// Stops forwarding. The devices stay guarded: nothing passes them until a bulkhead is back.
   ~Bridge();
@@ -62,6 +66,8 @@ class Bridge {
 
   /// Looks at all devices again.
   void refresh();
+  /// Follows what the kernel told of devices, and puts guards back that somebody took off.
+  void follow(const LinkNotices& notices);
   /// To be called ten times a second: settles what the conduit lost, and tries ports again whose
   /// device could not be had.
   /// What waits for its device for a minute leaves its addresses to trusted ports.
@@ -86,24 +92,23 @@ class Bridge {
     PortState state = PortState::waiting;
     std::string why_waiting;
     std::optional<std::chrono::steady_clock::time_point> waiting_since;
-    bool away = false;  // has been waiting for kAwayAfter
-    Link link;          // unless waiting
-    int lock = -1;      // of the device, unless waiting
-    int promiscuous = -1;
+    bool away = false;                       // has been waiting for kAwayAfter
+    Device* device = nullptr;                // unless waiting; of devices_
+    std::uint32_t mtu = 0;                   // of its device
     std::unique_ptr<TransmitSocket> socket;  // if up, over the conduit
     std::unique_ptr<NicDevice> nic;          // unless waiting, by XDP
     std::uint32_t nic_ticks = 0;             // since its queues were counted
     NicDevice::Counts nic_before;            // of devices that it has had
     SlotKeeper keeper;                       // of one on the conduit
+    std::uint64_t guard_restored = 0;
   };
 
   /// Why the device cannot be this port's; nothing if it can.
   [[nodiscard]] std::optional<std::string> objection(const config::Port& port, const Link& link);
   [[nodiscard]] std::unique_ptr<NicDevice> make_nic(const config::Port& port, const Link& link);
   void try_xdp(const config::Port& port, const Link& link);
-  void release_device(int ifindex);
   void take_device(const config::Port& port, Attached& attached, const Link& link);
-  void let_device_go(Attached& attached, bool release);
+  void let_device_go(Attached& attached);
   [[nodiscard]] std::span<const NicDevice::Share> shares_of(const Attached& attached,
                                                             const config::Port& port) const;
   void plug(const config::Port& port, Attached& attached);
@@ -112,8 +117,12 @@ class Bridge {
   void admit(Attached& attached);
   void follow_queues(const std::string& name, Attached& attached);
   [[nodiscard]] Intake nic_intake(const Attached& attached, std::uint64_t received) const;
-  void remove(const std::string& name, Attached& attached, bool release);
-  void refresh(const std::map<std::string, Link>& links);
+  void remove(const std::string& name, Attached& attached);
+  [[nodiscard]] bool is_named(const std::string& device) const;
+  [[nodiscard]] static std::string trouble_of(const std::string& name, const Attached& attached);
+  void miss(const std::string& name, Attached& attached, bool is_news);
+  void note_mended(const Device& device, const Guard::Mended& mended);
+  void refresh(const Links& links, const LinkNotices& notices);
   bool follow(const std::string& name, Attached& attached, const Link& link);
   template <class Step>
   void attempt(const std::string& name, Attached& attached, Step&& step);
@@ -125,12 +134,12 @@ class Bridge {
   [[nodiscard]] std::map<std::string, std::uint8_t> claim_workers(const config::Config& next) const;
   [[nodiscard]] std::uint8_t idlest_worker(const std::map<std::string, Attached>& fresh) const;
   void number_segments(const config::Config& config);
-  void settle_leftovers(Leftovers leftovers);
 
   HashKey key_;
   config::Config config_;
   PortListener listener_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Devices> devices_;
   std::map<std::string, Attached> attached_;  // by port, one for each of config_
   std::map<std::string, SegmentIndex> segments_;
   std::vector<bool> index_used_;

@@ -41,7 +41,7 @@ Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
       bells_(make_many<Bell>(options.workers)),
       passages_(make_many<Passage>(std::size_t{options.workers} * options.workers)),
       workers_(make_many<Running>(options.workers)),
-      guard_(workers_.front()->device.ifindex()),
+      guard_(workers_.front()->device.ifindex(), options.owner),
       courier_(events_fd_) {
   for (std::uint8_t i = 0; i < options.workers; ++i) {
     Running& running = *workers_[i];

@@ -34,6 +34,7 @@ class Engine {
     std::uint32_t workers = 1;
     std::vector<std::uint32_t> cpus;  // by worker; none for those beyond
     bool busy = false;
+    std::string owner = "";  // of the guards: backends/device/pins
   };
   /// What all workers have counted.
   struct Totals {
@@ -141,7 +142,7 @@ class Engine {
   std::vector<std::unique_ptr<Passage>> passages_;  // from worker a to b: a * workers + b
   std::vector<std::unique_ptr<Running>> workers_;
   Guard guard_;
-  NicProgram nic_program_;
+  NicProgram nic_program_{guard_.pins()};
   std::vector<NicDevice::Share> nic_shares_;  // by worker
   std::optional<std::size_t> known_;          // addresses, that want tables of another size
   std::uint32_t resizing_ = 0;                // workers that move into one

@@ -101,6 +101,10 @@ void show_status(std::ostream& out, const Json& status) {
         << " (shadow mode: what would be dropped is counted, and passes; " << status["shadow"]
         << " frames until now)\n";
   }
+  if (const auto times = status.value("guard_restored", std::uint64_t{0}); times != 0) {
+    out << "the guard was put back " << times << (times == 1 ? " time" : " times")
+        << ", after somebody took it off; the log says which\n";
+  }
   for (const Json& note : status["notes"]) {
     out << "note: " << text_of(note) << "; here on: " << join(status["by_xdp"]) << '\n';
   }

@@ -117,6 +117,10 @@ constexpr std::array kMetrics{
     Metric{"bulkhead_port_enforced", Type::gauge, "",
            "1: the port is protected; 0: shadow mode, what checks find passes.", nullptr,
            [](S& s, const P& p) { s.add(p, p.enforced ? 1 : 0); }},
+    Metric{"bulkhead_port_guard_restored", Type::counter, "",
+           "Times that somebody took a program of the guard off the port's device and it was put "
+           "back.",
+           nullptr, [](S& s, const P& p) { s.add(p, p.guard_restored); }},
     Metric{"bulkhead_port_handed_frames", Type::counter, "frames",
            "Frames that the port's device handed over, GSO frames as their segments.", nullptr,
            [](S& s, const P& p) { s.add(p, p.intake.handed); }},

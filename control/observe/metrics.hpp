@@ -22,6 +22,7 @@ struct PortMetrics {
   bool enforced = true;
   Intake intake;
   PortCounters counters;
+  std::uint64_t guard_restored = 0;
 };
 
 struct Metrics {

@@ -50,7 +50,8 @@ Metrics metrics_of(const MethodContext& context, const std::vector<const config:
     const PortStatus status = context.bridge.status_of(port->name);
     const PortCounters& counters = totals.ports[status.index];
     metrics.ports.push_back({port->name, port->segment, status.state, port->enforce,
-                             context.bridge.intake_of(port->name, counters.received), counters});
+                             context.bridge.intake_of(port->name, counters.received), counters,
+                             status.guard_restored});
   }
   return metrics;
 }
@@ -66,7 +67,7 @@ Json status(const MethodContext& context, const Json& parameters) {
   for (std::uint8_t worker = 0; worker < context.bridge.engine().worker_count(); ++worker) {
     conduits.push_back(context.bridge.engine().conduit(worker).name());
   }
-  std::uint64_t received = 0, sent = 0, dropped = 0, shadowed = 0;
+  std::uint64_t received = 0, sent = 0, dropped = 0, shadowed = 0, guard_restored = 0;
   for (const auto& [name, port] : context.bridge.config().ports) {
     const PortStatus status = context.bridge.status_of(name);
     Json& count = states[control::name_of(status.state)];
@@ -75,6 +76,7 @@ Json status(const MethodContext& context, const Json& parameters) {
     if (port.by_xdp()) by_xdp.push_back(name);
     const PortCounters& counters = totals.ports[status.index];
     received += counters.received;
+    guard_restored += status.guard_restored;
     sent += counters.sent;
     for (const std::uint64_t drops : counters.dropped) dropped += drops;
     for (const std::uint64_t drops : counters.refused) dropped += drops;
@@ -103,6 +105,7 @@ Json status(const MethodContext& context, const Json& parameters) {
       {"tx_frames", sent},
       {"drops", dropped},
       {"shadow", shadowed},
+      {"guard_restored", guard_restored},
   };
 }
 

@@ -87,7 +87,8 @@ Json port_row(const MethodContext& context, const config::Port& port,
     row["queues"] = status.nic->queues().rx;
     row["zero_copy"] = status.nic->is_zero_copy();
   }
-  if (!status.why_waiting.empty()) row["why"] = status.why_waiting;
+  row["guard_restored"] = status.guard_restored;
+  if (!status.why.empty()) row["why"] = status.why;
   return row;
 }
 

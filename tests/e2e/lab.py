@@ -769,6 +769,23 @@ class Lab:
         return {entry["mac"]: entry for entry in self.bh("fdb", "show", json=True)
                 if all(entry[key] == value for key, value in only.items())}
 
+    # The guard.
+
+    def pins(self):
+        """Paths of the pinned tcx links, whoever owns them."""
+        root = PIN_ROOT / str(self.host.inode)
+        return [path for path in root.glob("*/*") if path.name.endswith(("_in", "_out"))]
+
+    def missing_pins(self):
+        """{device: how many} of the running ports' devices that have not both links yet."""
+        links = json.loads(self.host.run(["ip", "-json", "link"]).stdout)
+        numbers = {link["ifname"]: link["ifindex"] for link in links}
+        names = [path.name for path in self.pins()]
+        counts = {port["device"]: sum(f"{numbers[port['device']]}_{side}" in names
+                                      for side in ("in", "out"))
+                  for port in self.bh("port", "show", json=True) if port["device"] in numbers}
+        return {device: count for device, count in counts.items() if count != 2}
+
     # Counters.
 
     def stats(self):

@@ -575,7 +575,7 @@ def refused_in_every_way(lab, device, *mentions):
     """At the start, by `port add`, and by `port set` of a port over the conduit, if it can be one:
     exit code 1 and one line; and everything is as it was."""
     before = features(lab, device)
-    refused(lab, device, *mentions)
+    refused(lab, "odd", device, *mentions)
     assert features(lab, device) == before and xdp_of(lab, device) is None
     words = lab.port_words("odd")
     lab.config["port"].pop("odd")

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from frames import new_mac
-from lab import BUILD, PIN_ROOT, DaemonFailed, HostWatch, Lab, Stream, wait_until
+from lab import BUILD, DaemonFailed, HostWatch, Lab, Stream, wait_until
 
 SETTINGS = ("name", "segment", "device", "trusted", "isolated", "transit", "unknown", "mac", "ip",
             "prefixes", "routes", "link_local", "shared", "allow", "limit", "enforce")
@@ -231,7 +231,7 @@ def test_corrupt_state(lab, text):
     """A state that cannot be read is moved aside with a warning that says where it is wrong, and
     the daemon starts without; the devices that it named stay closed."""
     def pins():
-        return {path.name for path in (PIN_ROOT / str(lab.host.inode)).iterdir()}
+        return {path.name for path in lab.pins()}
 
     start_with_commands(lab)
     wait_until(lambda: len(pins()) == 2 * len(lab.bh("port", "show", json=True)),

@@ -1,0 +1,75 @@
+// The devices that are ours, by their number, and what becomes of each: taken for a port, followed
+// under whatever name, given back when no port names it any more. Several ports may have one.
+//
+// Invariant: a device is here, guarded and watched, from take() until it is deleted or no port
+// names it; its name, or the namespace that it is in, changes nothing of that. Control thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "backends/device/device.hpp"
+#include "backends/device/link_monitor.hpp"
+
+namespace bulkhead::control {
+
+using Links = std::map<std::string, Link>;  // by name
+
+class Devices {
+ public:
+  using NameTest = std::function<bool(const std::string&)>;
+
+  explicit Devices(Guard& guard) : guard_(guard) {}
+
+  /// nullptr if we do not have it.
+  [[nodiscard]] Device* find(int ifindex) const;
+  /// Throws BackendError if it is another bulkheadd's. To be called before anything else.
+  void claim(const Link& link);
+  /// Takes it for a port that calls it by its name of now, if we do not have it already. Throws
+  /// BackendError.
+  Device& take(const Link& link);
+  /// take() was in vain: what it took is as it was before. Guarded, if it was.
+  void undo_take(int ifindex);
+
+  /// Which of them are no more what they were: deleted, or moved to another namespace, be they back
+  /// or not. Whoever works with one of them lets it go before follow().
+  [[nodiscard]] std::set<int> changed(const Links& links, const LinkNotices& notices) const;
+  /// Notes what the kernel says of each now, and forgets those that were deleted.
+  void follow(const Links& links, const std::set<int>& changed);
+  /// Why a port cannot have the device of this name, which is not there: it has another name now,
+  /// or is elsewhere. Empty if it was deleted, or never was.
+  [[nodiscard]] std::string absence(const std::string& name) const;
+
+  /// Takes those back that a daemon before us left for ports that are still there, and gives the
+  /// host those that nobody names any more; with `keep` they stay closed. To be called once, when
+  /// the ports of the start have what they can have.
+  void settle_leftovers(const Links& links, const NameTest& is_named, bool keep);
+  /// Gives those back that no port names any more.
+  void give_back_unnamed(const NameTest& is_named);
+
+  /// What was found on the next `count` of them, all in turn, that was not as it must be.
+  using Listener = std::function<void(Device&, const Guard::Mended&)>;
+  /// Looks at the qdiscs of all: of each that is new, and after a notice.
+  void look_at_qdiscs();
+  void mend_some(std::size_t count, const Listener& listener);
+  void mend(int ifindex, const Listener& listener);
+  /// Some are new since look_at_qdiscs().
+  [[nodiscard]] bool has_new() const { return has_new_; }
+  [[nodiscard]] std::size_t size() const { return devices_.size(); }
+
+ private:
+  void recognize(const Link& link);
+  void give_back(Device& device);
+  void settle(int ifindex, const Links& links, const NameTest& is_named, bool keep);
+
+  Guard& guard_;
+  std::map<int, std::unique_ptr<Device>> devices_;
+  std::set<int> elsewhere_;  // of these
+  int mended_last_ = 0;
+  bool has_new_ = false;
+};
+
+}  // namespace bulkhead::control
