@@ -4,6 +4,7 @@
 
 #include "backends/privileges.hpp"
 #include "config/config.hpp"
+#include "control/bridge/objection.hpp"
 #include "control/daemon.hpp"
 #include "control/log.hpp"
 #include "control/version.hpp"
@@ -17,15 +18,27 @@ int fail(ExitCode code, const std::string& message) {
   return code;
 }
 
+/// A line for each port that would wait.
+int look_at_devices(const bulkhead::config::Config& config) {
+  try {
+    const auto objections = bulkhead::control::device_objections(config);
+    for (const std::string& text : objections) fail(kFailed, text);
+    return objections.empty() ? kDone : kFailed;
+  } catch (const std::exception& error) {
+    return fail(kFailed, error.what());
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::string file, socket;
-  bool check_only = false;
+  bool check_only = false, check_devices = false;
   CLI::App app{"bulkheadd: a userspace software bridge with built-in isolation"};
   app.add_option("--config", file, "configuration file (TOML)")->required();
   app.add_option("--socket", socket, "control socket, instead of the configuration's");
   app.add_flag("--check", check_only, "check the configuration and end");
+  app.add_flag("--devices", check_devices, "with --check: look at the ports' devices, too");
   app.set_version_flag("--version", std::string("bulkheadd ") + bulkhead::control::kVersion);
   try {
     app.parse(argc, argv);
@@ -42,8 +55,8 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     return fail(kFailed, error.what());
   }
-  if (check_only) return kDone;
   if (!socket.empty()) config.socket = socket;
+  if (check_only) return check_devices ? look_at_devices(config) : kDone;
   // From here on nothing is kUsage, after which systemd does not start it again.
   try {
     if (const std::string missing = bulkhead::missing_capabilities(); !missing.empty()) {

@@ -51,12 +51,12 @@ Guard::~Guard() {
   port_bpf__destroy(programs_);
 }
 
-std::optional<std::string> Guard::foreign_program(int ifindex) const {
+std::optional<std::string> Guard::foreign_program(const Pins& pins, int ifindex) {
   if (const std::uint32_t xdp = xdp_program(ifindex); xdp != 0) {
     return "XDP program " + program_text(xdp);
   }
   for (const Hook& hook : kHooks) {
-    const auto ours = pinned_link(pins_.path(ifindex, hook.name));
+    const auto ours = pinned_link(pins.path(ifindex, hook.name));
     for (const TcxEntry& entry : tcx_entries(ifindex, hook).value_or(std::vector<TcxEntry>())) {
       if (!ours || entry.link != ours->id) return "tcx program " + program_text(entry.program);
     }

@@ -52,7 +52,7 @@ class Guard {
   [[nodiscard]] const Pins& pins() const { return pins_; }
 
   /// Somebody else's XDP, tcx or tc program on the device, as text; nothing if there is none.
-  [[nodiscard]] std::optional<std::string> foreign_program(int ifindex) const;
+  [[nodiscard]] static std::optional<std::string> foreign_program(const Pins& pins, int ifindex);
   /// Whether a bulkhead guards the device, this one or one that ended, or another one.
   [[nodiscard]] bool is_guarded(int ifindex) const;
   /// Devices of this network namespace for which that is so.

@@ -79,6 +79,13 @@ Pins::Pins(const std::string& owner) : root_(root_of_namespace()) {
   directory_ = directory;
 }
 
+Pins Pins::to_look_at(const std::string& owner) {
+  Pins pins;
+  pins.root_ = root_of_namespace();
+  pins.directory_ = pins.root_ + "/" + hashed(owner);
+  return pins;
+}
+
 std::string Pins::path(int ifindex, const std::string& what) const {
   return directory_ + "/" + file_name(ifindex, what);
 }

@@ -25,6 +25,8 @@ class Pins {
  public:
   /// Mounts the file system where systemd would, if nobody has, and makes the owner's directory.
   explicit Pins(const std::string& owner);
+  /// What is there, to be looked at only: makes nothing.
+  static Pins to_look_at(const std::string& owner);
 
   /// False where the file system cannot be had: then nothing is kept.
   [[nodiscard]] bool available() const { return !directory_.empty(); }
@@ -50,6 +52,8 @@ class Pins {
   void adopt(int ifindex) const;
 
  private:
+  Pins() = default;
+
   std::string root_;       // of this network namespace
   std::string directory_;  // ours in it; empty if it cannot be had
 };

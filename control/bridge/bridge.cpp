@@ -3,11 +3,11 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <set>
 
 #include "backends/device/offloads.hpp"
 #include "backends/error.hpp"
+#include "control/bridge/objection.hpp"
 
 namespace bulkhead::control {
 namespace {
@@ -15,9 +15,7 @@ namespace {
 constexpr std::uint32_t kRetryTicksMax = 32;
 
 Engine::Options engine_options(const config::Config& config) {
-  std::error_code error;
-  return {config.workers, config.cpus, config.poll == config::Poll::busy,
-          std::filesystem::absolute(config::state_path(config), error)};
+  return {config.workers, config.cpus, config.poll == config::Poll::busy, owner_of(config)};
 }
 
 std::map<std::string, SegmentIndex> first_numbers(const config::Config& config) {
@@ -115,37 +113,11 @@ bool Bridge::is_named(const std::string& device) const {
 }
 
 std::optional<std::string> Bridge::objection(const config::Port& port, const Link& link) {
-  const std::string device = "device " + link.name;
-  if (!link.is_ethernet) return device + " is no Ethernet device; choose another";
-  if (link.name.starts_with("bhc") && link.kind == "veth" && link.mtu == ConduitDevice::kMtu) {
-    return device + " is a conduit of bulkhead itself; choose another";
-  }
-  if (link.kind == "bridge" || link.kind == "openvswitch") {
-    return device + " is a bridge itself; use its ports, or one end of a veth pair in it";
-  }
-  if (link.master != 0) {
-    return device + " belongs to a bridge or bond; take it out: ip link set " + link.name +
-           " nomaster";
-  }
-  if (port.by_xdp() && !link.kind.empty() && !has_far_end(link)) {
-    return device + " is a " + link.kind + ", no NIC; leave `attach` out, which makes it " +
-           "\"conduit\"";
-  }
-  if (link.mtu > ConduitDevice::kPortMtuMax) {
-    return device + " has an MTU of " + std::to_string(link.mtu) +
-           ", more than the 3494 that are supported; lower it: ip link set " + link.name +
-           " mtu 1500";
-  }
-  if (const auto program = engine_->guard().foreign_program(link.ifindex)) {
-    return device + " has " + *program + " of somebody else; take it off first (bpftool net)";
-  }
-  if (port.take_over) return std::nullopt;
-  if (!host_uses_) host_uses_ = host_uses(list_links());
-  if (const auto use = host_uses_->find(link.ifindex); use != host_uses_->end()) {
-    return device + " carries the host's " + use->second +
-           ", which it would lose; say take_over = true (--take-over) if that is meant";
-  }
-  return std::nullopt;
+  return control::objection(port, link, engine_->guard().pins(),
+                            [this]() -> const std::map<int, std::string>& {
+                              if (!host_uses_) host_uses_ = host_uses(list_links());
+                              return *host_uses_;
+                            });
 }
 
 // From here on nothing passes between the device and the host's stack.

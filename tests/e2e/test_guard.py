@@ -383,3 +383,47 @@ def test_pins_without_an_owner(lab):
     lab.wait_port("vm2", "up")
     assert talk(lab)
     assert not [path for path in root.iterdir() if path.name.endswith(("_in", "_out"))]
+
+
+def test_refused_and_nothing_left(lab):
+    """A refused `port add --attach xdp` leaves nothing on the device, then or later: it is the
+    host's, as it was."""
+    lab.start()
+    host = Host(lab)
+    lab.host.ip("link add odd9 numtxqueues 1 numrxqueues 1 type veth peer name odd9x"
+                " numtxqueues 4 numrxqueues 4", "link set odd9 up", "link set odd9x up")
+    result = lab.bh("port", "add", "odd", "--device", "odd9", "--trusted", "--attach", "xdp",
+                    check=False)
+    assert result.returncode == 1 and "odd9" in result.stderr
+    time.sleep(1)  # links of devices that are added follow
+    number = str(ifindex(lab, "odd9"))
+    assert not [path for path in (PIN_ROOT / str(lab.host.inode)).rglob(f"{number}_*")]
+    assert "bulkhead" not in filters(lab, "odd9")
+    assert "clsact" not in lab.host.run(["tc", "qdisc", "show", "dev", "odd9"]).stdout
+    host.is_safe("vm1")
+
+
+def test_check_devices(lab):
+    """`check --devices` names every port that would wait, and changes nothing; without a flaw, and
+    beside the daemon that has the devices, it says nothing."""
+    lab.write_config()
+
+    def check():
+        result = lab.host.run([BUILD / "bulkhead", "check", "--devices", lab.config_path],
+                              check=False)
+        return result.returncode, result.stderr.splitlines()
+
+    assert check() == (0, [])
+    lab.host.ip("link add br9 type bridge", "link set vm1 master br9")
+    lab.config["port"]["gone"] = {"device": "absent9", "trusted": True}
+    lab.write_config()
+    code, lines = check()
+    assert code == 1 and len(lines) == 2, lines
+    assert "port gone: there is no device absent9 yet" in lines[0]
+    assert "port vm1: device vm1 belongs to a bridge" in lines[1]
+    assert not (PIN_ROOT / str(lab.host.inode)).exists() and "clsact" not in lab.host.run(
+        ["tc", "qdisc"]).stdout
+    lab.host.ip("link set vm1 nomaster")
+    del lab.config["port"]["gone"]
+    lab.start()
+    assert check() == (0, [])
