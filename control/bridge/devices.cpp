@@ -67,7 +67,8 @@ std::set<int> Devices::changed(const Links& links, const LinkNotices& notices) c
   std::set<int> changed;
   for (const auto& [ifindex, device] : devices_) {
     const bool is_lost = notices.lost && guard_.whereabouts(ifindex) != Guard::Whereabouts::here;
-    if (!here.contains(ifindex) || notices.gone.contains(ifindex) || is_lost) {
+    const bool was_elsewhere = elsewhere_.contains(ifindex);  // it may be back
+    if (!here.contains(ifindex) || notices.gone.contains(ifindex) || was_elsewhere || is_lost) {
       changed.insert(ifindex);
     }
   }

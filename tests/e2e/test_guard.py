@@ -197,18 +197,40 @@ def test_moved_and_back(lab):
     assert is_whole(lab, "vm1") and not lab.missing_pins()
 
 
-def test_number_used_again(lab):
-    """A device that has the number and the name of one that was deleted is a new device."""
-    lab.start()
-    host = Host(lab)
-    number, mac = ifindex(lab, "vm1"), lab.guests["vm1"].mac
+def remake(lab, number):
+    """vm1's device and its guest's, anew, with that number."""
     guest = lab.guests["vm1"]
     lab.host.ip("link del vm1",
-                f"link add vm1 index {number} type veth peer name eth0 address {mac} netns "
+                f"link add vm1 index {number} type veth peer name eth0 address {guest.mac} netns "
                 f"{guest.netns.name}", "link set vm1 up")
     guest.netns.ip("link set eth0 up", f"addr add {guest.interface4} dev eth0",
                    f"addr add {guest.ip6}/64 dev eth0 nodad")
     assert ifindex(lab, "vm1") == number
+
+
+def test_moved_and_back_with_its_number(lab):
+    """The same where it comes back, later, with the number that it had: both hooks are in force."""
+    remake(lab, 500)
+    lab.start()
+    wait_until(lambda: not lab.missing_pins(), what="all have their links")
+    host = Host(lab)
+    for _ in range(2):
+        move(lab, "vm1", lab.guests["vm3"], back=False)
+        lab.wait_port("vm1", "waiting")
+        lab.guests["vm3"].netns.ip(f"link set vm1 netns {lab.host.name}")
+        lab.host.ip("link set vm1 up")
+        lab.wait_port("vm1", "up")
+        assert ifindex(lab, "vm1") == 500
+        wait_until(lambda: is_whole(lab, "vm1"), 1, what="clsact is back")
+        host.is_safe("vm1")
+        wait_until(lambda: talk(lab), what="the guests talk again")
+
+
+def test_number_used_again(lab):
+    """A device that has the number and the name of one that was deleted is a new device."""
+    lab.start()
+    host = Host(lab)
+    remake(lab, ifindex(lab, "vm1"))
     lab.wait_port("vm1", "up")
     wait_until(lambda: talk(lab), what="the guests talk")
     wait_until(lambda: not lab.missing_pins(), what="it has its links")
@@ -389,7 +411,6 @@ def test_refused_and_nothing_left(lab):
     """A refused `port add --attach xdp` leaves nothing on the device, then or later: it is the
     host's, as it was."""
     lab.start()
-    host = Host(lab)
     lab.host.ip("link add odd9 numtxqueues 1 numrxqueues 1 type veth peer name odd9x"
                 " numtxqueues 4 numrxqueues 4", "link set odd9 up", "link set odd9x up")
     result = lab.bh("port", "add", "odd", "--device", "odd9", "--trusted", "--attach", "xdp",
@@ -400,7 +421,6 @@ def test_refused_and_nothing_left(lab):
     assert not [path for path in (PIN_ROOT / str(lab.host.inode)).rglob(f"{number}_*")]
     assert "bulkhead" not in filters(lab, "odd9")
     assert "clsact" not in lab.host.run(["tc", "qdisc", "show", "dev", "odd9"]).stdout
-    host.is_safe("vm1")
 
 
 def test_check_devices(lab):

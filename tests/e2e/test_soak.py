@@ -474,6 +474,39 @@ class Soak:
             else:
                 self.clients.append(client)  # until the round ends, and never reads
 
+    # What people and programs do to devices: each is undone within the action.
+
+    def guarded(self):
+        """A port of the file with a veth that is there."""
+        names = [name for name in ("a1", "a2", "a3") if name not in self.gone]
+        return self.random.choice(names) if names else None
+
+    def do_rename(self):
+        if name := self.guarded():
+            self.lab.host.ip(f"link set {name} down", f"link set {name} name renamed",
+                             "link set renamed up")
+            self.pause()
+            self.lab.host.ip("link set renamed down", f"link set renamed name {name}",
+                             f"link set {name} up")
+
+    def do_move(self):
+        if name := self.guarded():
+            self.lab.host.ip(f"link set {name} netns {self.left.netns.name}")
+            self.pause()
+            self.left.netns.ip(f"link set {name} netns {self.lab.host.name}")
+            self.lab.host.ip(f"link set {name} up")
+
+    def do_strip(self):
+        if name := self.guarded():
+            self.lab.host.run(["tc", "qdisc", "del", "dev", name, "clsact"], check=False)
+            self.pause()
+
+    def do_bridge(self):
+        if name := self.guarded():
+            self.lab.host.ip("link add brs type bridge", f"link set {name} master brs")
+            self.pause()
+            self.lab.host.ip("link del brs")
+
     def do_watch(self):
         words = self.random.choice([["monitor"], ["monitor", "drop"],
                                     ["capture", "-w", "/dev/null"],
