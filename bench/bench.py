@@ -17,7 +17,10 @@ its own (tests/e2e/lab.py), and only the one whose turn it is runs. Each turn me
     60 and the frame check sequence; 1500 B are an IP packet of that length, 1514 with its header.
     What has come is what the receiving guest's device counts; an empty nftables chain drops it.
   * iperf3, TCP, one way, every offload at its default (host's gro off again).
-  * ping, idle and while iperf3 runs.
+  * ping, idle and while iperf3 runs; a request after the other (64 B, answered by 1,000) beside
+    iperf3 with one flow and with eight.
+  * a busy server: 1,000 connections from vm1 that each ask vm2 for 1,000 or 10,000 bytes, and again
+    as soon as the answer is there.
 
 Cores: the generator, and with it the kernel's work for its frames, is on core 0; bulkhead's worker
 on core 1, with what the receiving guest's kernel does for frames that the worker sends; of two
@@ -37,9 +40,11 @@ from pathlib import Path
 
 from harness import (CPU_KINDS, GENERATOR_CORE, FIRST, Bulkhead, Cpu, Peer, make_parser,
                      measure_ping, measure_tcp, print_table, received_frames, run, sink, spread,
-                     values_at)
+                     start_requests, values_at)
 
 FRAME_BYTES = {"64 B": 60, "1500 B": 1514}
+BULK_FLOWS = {"1 flow": 1, "8 flows": 8}
+BUSY_SERVERS = {"busy server, 1 kB": 1000, "busy server, 10 kB": 10_000}
 SETTLE_SECONDS = 0.3
 # /etc/nftables.conf of Debian 12: "as shipped".
 SHIPPED_RULES = """
@@ -105,6 +110,10 @@ def measure(peer, generator, arguments):
         {"frames": 4, "tcp": 5, "ping": 2}
     result = {"idle ping": measure_ping(peer, seconds["ping"])(),
               "TCP": measure_tcp(peer, seconds["tcp"])}
+    for name, flows in BULK_FLOWS.items():
+        result[name] = measure_tcp(peer, seconds["tcp"], flows, request=True)
+    for name, answer_bytes in BUSY_SERVERS.items():
+        result[name] = start_requests(peer, 1000, seconds["tcp"], answer_bytes)()
     if arguments.first:
         peer.hurry()
         generator = ["nice", "-n", FIRST, *generator]
@@ -141,6 +150,18 @@ def print_tcp_and_ping(turns_of):
                  "under TCP: µs", "p99", "loss %"], rows)
 
 
+def print_requests(turns_of):
+    rows = [[name, peer, spread(turns, name, "gbits"),
+             spread(turns, name, "request", "p50_us", digits=0),
+             spread(turns, name, "request", "p99_us", digits=0)]
+            for name in BULK_FLOWS for peer, turns in turns_of.items()]
+    print_table(["bulk TCP", "", "Gbit/s", "a request beside it: µs", "p99"], rows)
+    rows = [[name, peer, spread(turns, name, "per_second", digits=0),
+             spread(turns, name, "p50_us", digits=0), spread(turns, name, "p99_us", digits=0)]
+            for name in BUSY_SERVERS for peer, turns in turns_of.items()]
+    print_table(["1,000 connections", "", "answers/s", "µs", "p99"], rows)
+
+
 def print_cpu(turns_of):
     rows = []
     for what in (*FRAME_BYTES, "TCP"):
@@ -157,6 +178,7 @@ def print_cpu(turns_of):
 def print_report(turns_of):
     print_frames(turns_of)
     print_tcp_and_ping(turns_of)
+    print_requests(turns_of)
     print_cpu(turns_of)
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "e2e"))
 
-from lab import BUILD, Lab  # noqa: E402
+from lab import BUILD, TOOLS, Lab, end  # noqa: E402
 
 GENERATOR_CORE, WORKER_CORE = 0, 1
 CPU_KINDS = {"user": (0, 1), "system": (2,), "softirq": (5, 6), "idle": (3, 4), "stolen": (7,)}
 QUIET_BUSY_CORES = 0.1  # what others may use of the machine when a turn starts
 QUIET_SECONDS_MAX = 5
+REQUEST_PORT = 80
 FIRST = "-20"  # niceness; real-time scheduling would be throttled to 95 % of a core
 
 
@@ -165,16 +166,36 @@ def measure_ping(peer, seconds, interval=0.005):
     return result
 
 
-def measure_tcp(peer, seconds):
-    """iperf3 one way, and pings at the same time."""
+def start_requests(peer, connections, seconds, answer_bytes):
+    """Starts to ask a server on the other guest (tests/e2e/requests.cpp); the function it returns
+    waits for the result."""
+    server = peer.b.popen([TOOLS / "requests", "serve", REQUEST_PORT, answer_bytes],
+                          stdout=subprocess.PIPE, text=True)
+    assert server.stdout.readline() == "ready\n", f"{peer.name}: no server"
+    words = [TOOLS / "requests", "ask", peer.b.ip4, REQUEST_PORT, connections, seconds,
+             answer_bytes]
+    client = peer.a.popen(words, stdout=subprocess.PIPE, text=True)
+
+    def result():
+        output, _ = client.communicate(timeout=seconds + 30)
+        end(server)
+        return json.loads(output)
+
+    return result
+
+
+def measure_tcp(peer, seconds, flows=1, request=False):
+    """iperf3 one way, and pings at the same time, or a request after the other."""
     server = peer.b.popen(["iperf3", "-s", "-1", "--forceflush"], stdout=subprocess.PIPE, text=True)
     next(line for line in server.stdout if "listening" in line)
     ping_seconds = seconds - 0.6
-    words = ["iperf3", "-J", "--connect-timeout", 2000, "-t", seconds, "-c", peer.b.ip4]
+    words = ["iperf3", "-J", "--connect-timeout", 2000, "-t", seconds, "-P", flows,
+             "-c", peer.b.ip4]
     client = peer.a.popen(words, stdout=subprocess.PIPE, text=True)
     time.sleep(0.3)
     cpu = Cpu()
-    ping = measure_ping(peer, ping_seconds)
+    beside = start_requests(peer, 1, ping_seconds, 1000) if request else \
+        measure_ping(peer, ping_seconds)
     time.sleep(ping_seconds)
     used = cpu.used()
     answer = json.loads(client.communicate(timeout=seconds + 30)[0])
@@ -183,7 +204,8 @@ def measure_tcp(peer, seconds):
         raise AssertionError(f"{peer.name}: iperf3: {answer['error']}")
     end = answer["end"]
     return {"gbits": end["sum_received"]["bits_per_second"] / 1e9,
-            "retransmits": end["sum_sent"]["retransmits"], "cpu": used, "ping": ping()}
+            "retransmits": end["sum_sent"]["retransmits"], "cpu": used,
+            "request" if request else "ping": beside()}
 
 
 # --- report -----------------------------------------------------------------------------------

@@ -1,32 +1,61 @@
 #include "backends/conduit/conduit.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 namespace bulkhead {
 
-Conduit::Conduit(BufferPool& pool, ReceiveSocket& socket, bulkhead_slot* slots)
-    : pool_(pool), socket_(socket), slots_(slots) {
+namespace {
+
+/// Good to 4 ms, and a few nanoseconds to ask.
+std::int64_t coarse_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+}  // namespace
+
+Conduit::Conduit(BufferPool& pool, ReceiveSocket& socket, std::span<bulkhead_slot> slots,
+                 std::span<bulkhead_conduit> conduits, std::uint8_t worker)
+    : pool_(pool), socket_(socket), slots_(slots), shared_(conduits[worker]), worker_(worker) {
   unsent_.reserve(kPortsMax);
+  watched_.reserve(kPortsMax);
 }
 
 std::size_t Conduit::receive(std::span<Frame> batch) {
-  std::array<Buffer*, kBatchFrames> buffers;
-  const std::size_t received =
-      socket_.receive({buffers.data(), std::min(batch.size(), buffers.size())});
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < received; ++i) {
-    const PortIndex port = take_prefix(*buffers[i]);
-    if (port == kNoPort || ports_[port].socket == nullptr) {
-      pool_.release(buffers[i]);  // the port has gone meanwhile
-      continue;
-    }
-    ++ports_[port].received;
-    batch[count++] = {buffers[i], buffers[i]->length, port};
-  }
+  pull();
+  const std::size_t count = waiting_.pop(batch);
   publish(batch.first(count));
   return count;
+}
+
+// All that has come, so that whose turn it is does not depend on how many are ahead of him in the
+// ring; bounded, for a round must end.
+void Conduit::pull() {
+  constexpr int kBatches = 16;
+  std::array<Buffer*, kBatchFrames> buffers;
+  ring_was_empty_ = false;
+  std::uint64_t nobodys = 0;
+  for (int i = 0; i < kBatches && !ring_was_empty_; ++i) {
+    const std::size_t count = socket_.receive(buffers);
+    ring_was_empty_ = count < buffers.size();
+    arrived_ += count;
+    for (Buffer* buffer : std::span(buffers.data(), count)) {
+      const PortIndex port = take_prefix(*buffer);
+      if (port == kNoPort || ports_[port].socket == nullptr) {
+        pool_.release(buffer);  // the port has gone meanwhile
+        ++nobodys;
+        continue;
+      }
+      ++ports_[port].arrived;
+      waiting_.push(port, buffer);
+    }
+  }
+  if (nobodys > 0) leave(nobodys);
 }
 
 PortIndex Conduit::take_prefix(Buffer& buffer) {
@@ -40,14 +69,24 @@ PortIndex Conduit::take_prefix(Buffer& buffer) {
   return static_cast<PortIndex>(prefix.port);
 }
 
-// What has arrived no longer counts against the ports' windows.
+// What has been taken no longer counts against the ports' shares.
 void Conduit::publish(std::span<const Frame> batch) {
+  if (batch.empty()) return;
   for (const Frame& frame : batch) {
     Port& port = ports_[frame.from];
-    if (std::exchange(port.touched, true)) continue;
+    ++port.received;
+    port.touched = true;
+  }
+  for (const Frame& frame : batch) {
+    Port& port = ports_[frame.from];
+    if (!std::exchange(port.touched, false)) continue;
     __atomic_store_n(&slots_[frame.from].received, port.received, __ATOMIC_RELAXED);
   }
-  for (const Frame& frame : batch) ports_[frame.from].touched = false;
+  leave(batch.size());
+}
+
+void Conduit::leave(std::uint64_t frames) {
+  __atomic_store_n(&shared_.received, shared_.received + frames, __ATOMIC_RELAXED);
 }
 
 std::size_t Conduit::send(PortIndex port, std::span<const Frame> frames) {
@@ -66,17 +105,53 @@ bool Conduit::settle() {
     ports_[port].unsent = more;
     return !more;
   });
-  return !unsent_.empty();
+  const std::int64_t now_ms = coarse_ms();
+  if (ring_was_empty_ && now_ms - looked_ms_ >= kLookMilliseconds) {
+    looked_ms_ = now_ms;
+    look_for_losses();
+  }
+  return !unsent_.empty() || is_unsettled_;
 }
 
-void Conduit::plug(PortIndex port, Attachment* attachment) {
-  ports_[port].socket = static_cast<TransmitSocket*>(attachment);
-  ports_[port].received = slots_[port].received;
+void Conduit::look_for_losses() {
+  bool on_its_way = losses_.look(shared_.passed, arrived_, shared_.lost);
+  std::erase_if(watched_, [&](PortIndex index) {
+    Port& port = ports_[index];
+    bulkhead_slot& slot = slots_[index];
+    on_its_way |= port.losses.look(slot.passed, port.arrived, slot.lost);
+    port.watched = port.socket != nullptr || --port.looks_left > 0;
+    return !port.watched;
+  });
+  is_unsettled_ = on_its_way;
 }
 
-Attachment* Conduit::unplug(PortIndex port) {
-  TransmitSocket* socket = std::exchange(ports_[port].socket, nullptr);
-  if (socket != nullptr) socket->abandon();
+void Conduit::plug(PortIndex index, Attachment* attachment) {
+  Port& port = ports_[index];
+  bulkhead_slot& slot = slots_[index];
+  port.socket = static_cast<TransmitSocket*>(attachment);
+  port.arrived = port.received = slot.received;
+  port.losses = Losses();
+  slot.queue = worker_;
+  if (!std::exchange(port.watched, true)) watched_.push_back(index);
+}
+
+// What waits is nobody's any more, and what is still on its way does not arrive: both are lost, the
+// latter at the next looks.
+Attachment* Conduit::unplug(PortIndex index) {
+  constexpr std::uint32_t kLooks = 20;  // a second
+  Port& port = ports_[index];
+  TransmitSocket* socket = std::exchange(port.socket, nullptr);
+  if (socket == nullptr) return nullptr;
+  std::uint64_t dropped = 0;
+  for (Buffer* buffer = waiting_.take_all(index); buffer != nullptr; ++dropped) {
+    Buffer* next = std::exchange(buffer->next, nullptr);
+    pool_.release(buffer);
+    buffer = next;
+  }
+  leave(dropped);
+  port.arrived = port.received;
+  port.looks_left = kLooks;
+  socket->abandon();
   return socket;
 }
 

@@ -11,10 +11,14 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "backends/conduit/fair_queue.hpp"
+#include "backends/conduit/losses.hpp"
 #include "backends/slot.h"
 #include "backends/umem.hpp"
 #include "backends/xsk.hpp"
@@ -52,10 +56,15 @@ class ConduitDevice {
   conduit_bpf* program_ = nullptr;
 };
 
+/// Frames wait in the receive ring and, behind it, in a FairQueue, which decides whose turn it is.
 class Conduit : public Backend {
  public:
-  /// `slots`: the ports' places, by port index, shared with their tc programs.
-  Conduit(BufferPool& pool, ReceiveSocket& socket, bulkhead_slot* slots);
+  static constexpr std::uint32_t kLookMilliseconds = 50;  // between two looks for losses
+
+  /// `slots`: the ports' places, by port index, and `conduits`, by worker, both shared with the
+  /// ports' tc programs. `worker`: whose conduit it is.
+  Conduit(BufferPool& pool, ReceiveSocket& socket, std::span<bulkhead_slot> slots,
+          std::span<bulkhead_conduit> conduits, std::uint8_t worker);
 
   std::size_t receive(std::span<Frame> batch) override;
   std::size_t send(PortIndex port, std::span<const Frame> frames) override;
@@ -66,20 +75,36 @@ class Conduit : public Backend {
  private:
   struct Port {
     TransmitSocket* socket = nullptr;
-    std::uint64_t received = 0;
-    bool touched = false;  // received something in this batch
-    bool unsent = false;   // in unsent_
+    std::uint64_t arrived = 0;   // in the fair queue
+    std::uint64_t received = 0;  // out of it
+    Losses losses;
+    std::uint32_t looks_left = 0;  // after it was unplugged
+    bool watched = false;          // in watched_
+    bool touched = false;          // received something in this batch
+    bool unsent = false;           // in unsent_
   };
 
+  void pull();
   /// Takes the conduit's prefix off. Says whose frame it is; kNoPort if nobody's.
   static PortIndex take_prefix(Buffer& buffer);
   void publish(std::span<const Frame> batch);
+  void leave(std::uint64_t frames);
+  void look_for_losses();
 
   BufferPool& pool_;
   ReceiveSocket& socket_;
-  bulkhead_slot* slots_;
+  std::span<bulkhead_slot> slots_;
+  bulkhead_conduit& shared_;
+  std::uint8_t worker_;
   std::array<Port, kPortsMax> ports_{};
-  std::vector<PortIndex> unsent_;  // whose transmit ring the kernel has not emptied
+  std::vector<PortIndex> unsent_;   // whose transmit ring the kernel has not emptied
+  std::vector<PortIndex> watched_;  // whose losses are looked for
+  FairQueue waiting_;
+  std::uint64_t arrived_ = 0;  // of all ports
+  Losses losses_;
+  std::int64_t looked_ms_ = 0;
+  bool ring_was_empty_ = false;  // at the last pull()
+  bool is_unsettled_ = false;    // something was on its way at the last look
 };
 
 }  // namespace bulkhead

@@ -20,6 +20,15 @@ void add(std::string& list, const std::string& what) {
   list += (list.empty() ? "" : "; ") + what;
 }
 
+/// The whole of an array that the programs share with us; empty, and errno, if that fails.
+template <class Element>
+std::span<Element> map_array(const bpf_map* map, std::size_t count) {
+  void* memory = ::mmap(nullptr, count * sizeof(Element), PROT_READ | PROT_WRITE, MAP_SHARED,
+                        bpf_map__fd(map), 0);
+  if (memory == MAP_FAILED) return {};
+  return {static_cast<Element*>(memory), count};
+}
+
 }  // namespace
 
 Guard::Guard(int any_ifindex, const std::string& owner) : pins_(owner) {
@@ -30,13 +39,13 @@ Guard::Guard(int any_ifindex, const std::string& owner) : pins_(owner) {
     port_bpf__destroy(programs_);
     throw BackendError::from_errno("cannot load the ports' tc programs", error);
   }
-  void* memory = ::mmap(nullptr, kPortsMax * sizeof(bulkhead_slot), PROT_READ | PROT_WRITE,
-                        MAP_SHARED, bpf_map__fd(programs_->maps.slots), 0);
-  if (memory == MAP_FAILED) {
-    port_bpf__destroy(programs_);
-    throw BackendError::from_errno("cannot map the ports' counters");
+  slots_ = map_array<bulkhead_slot>(programs_->maps.slots, kPortsMax);
+  conduits_ = map_array<bulkhead_conduit>(programs_->maps.conduits, kWorkersMax);
+  if (slots_.empty() || conduits_.empty()) {
+    const int map_error = errno;
+    unmap();
+    throw BackendError::from_errno("cannot map the ports' counters", map_error);
   }
-  slots_ = {static_cast<bulkhead_slot*>(memory), kPortsMax};
   for (std::size_t i = 0; i < kHooks.size(); ++i) {
     bpf_prog_info info{};
     std::uint32_t length = sizeof info;
@@ -46,8 +55,11 @@ Guard::Guard(int any_ifindex, const std::string& owner) : pins_(owner) {
   has_tcx_ = tcx_entries(any_ifindex, kHooks[0]).has_value() && pins_.available();
 }
 
-Guard::~Guard() {
-  ::munmap(slots_.data(), slots_.size_bytes());
+Guard::~Guard() { unmap(); }
+
+void Guard::unmap() {
+  if (!slots_.empty()) ::munmap(slots_.data(), slots_.size_bytes());
+  if (!conduits_.empty()) ::munmap(conduits_.data(), conduits_.size_bytes());
   port_bpf__destroy(programs_);
 }
 
@@ -227,7 +239,7 @@ void Guard::release_vanished() {
 
 void Guard::open(int ifindex, PortIndex port, int conduit_ifindex) {
   slots_[port].conduit = static_cast<std::uint64_t>(conduit_ifindex);
-  slots_[port].window = kWindowFrames;
+  slots_[port].open = 1;
   if (!set_vlan(ifindex, port + 1u)) {
     throw BackendError::from_errno("cannot open " + device_text(ifindex));
   }
@@ -235,7 +247,7 @@ void Guard::open(int ifindex, PortIndex port, int conduit_ifindex) {
 
 void Guard::close(int ifindex, PortIndex port) {
   set_vlan(ifindex, 0);
-  slots_[port].window = 0;
+  slots_[port].open = 0;
 }
 
 bool Guard::set_vlan(int ifindex, std::uint32_t vlan) {

@@ -31,16 +31,6 @@ namespace bulkhead {
 
 class Guard {
  public:
-  /// Frames that one port may have between its device and the worker: a quarter of the receive
-  /// ring, where they wait. (Less makes TCP with 64 KB segments lose frames: 1.4 Gbit/s with 128,
-  /// 2.2 with 512, 2.8 with 1024, on two cores.)
-  static constexpr std::uint64_t kWindowFrames = 1024;
-  /// The same for a port that floods: what it keeps waiting, everybody waits behind.
-  static constexpr std::uint64_t kFloodWindowFrames = 128;
-  /// The same for a port while no other sends: more than the worker's short absences, a millisecond
-  /// or two, and room for what the first frames of the others are.
-  static constexpr std::uint64_t kLoneWindowFrames = 3072;
-
   /// Loads the programs, closed for every device. Throws BackendError.
   /// `any_ifindex`: a device to ask what the kernel can. `owner`: see Pins.
   Guard(int any_ifindex, const std::string& owner);
@@ -92,13 +82,15 @@ class Guard {
   /// What is kept for devices that are no more, because they vanished while no daemon ran.
   void release_vanished();
 
-  /// Frames of the device go to that conduit as `port`'s, up to the window.
+  /// Frames of the device go to that conduit as `port`'s, up to its share of the queue there.
   void open(int ifindex, PortIndex port, int conduit_ifindex);
   /// They are dropped from now on.
   void close(int ifindex, PortIndex port);
 
-  /// The ports' counters and windows, by port index; kPortsMax of them.
+  /// The ports' counters, by port index; kPortsMax of them.
   [[nodiscard]] std::span<bulkhead_slot> slots() { return slots_; }
+  /// What all ports of a worker have waiting, by worker; kWorkersMax of them.
+  [[nodiscard]] std::span<bulkhead_conduit> conduits() { return conduits_; }
   /// Whether ours are at the head of tcx, which is stronger than clsact alone.
   [[nodiscard]] bool has_tcx() const { return has_tcx_; }
 
@@ -115,12 +107,14 @@ class Guard {
   [[nodiscard]] bool has_link(int ifindex, std::size_t hook) const;
   void mend_tcx(int ifindex, std::size_t hook, Mended& mended);
   void mend_clsact(int ifindex, std::size_t hook, Mended& mended);
+  void unmap();
   bool set_vlan(int ifindex, std::uint32_t vlan);
 
   Pins pins_;
   port_bpf* programs_ = nullptr;
   std::array<std::uint32_t, 2> program_ids_{};  // by hook
   std::span<bulkhead_slot> slots_;
+  std::span<bulkhead_conduit> conduits_;
   bool has_tcx_ = false;
   static constexpr int kNewTcxMax = 64;
   int new_tcx_left_ = kNewTcxMax;  // devices of a start, which ends with the first catch_up()

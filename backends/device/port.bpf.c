@@ -20,6 +20,7 @@
 #include "backends/slot.h"
 
 #define SLOTS_MAX 2048
+#define CONDUITS_MAX 16 /* workers */
 #define DIRECT_DEVICES 65536
 #define GSO_BYTES_MIN 256    /* smaller segments are nobody's legitimate traffic */
 #define SEGMENTS_MAX 128     /* of one frame: half the ring between the conduit's ends */
@@ -32,6 +33,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct bulkhead_slot);
 } slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, CONDUITS_MAX);
+	__type(key, __u32);
+	__type(value, struct bulkhead_conduit);
+} conduits SEC(".maps");
 
 /* Which slot is a device's: the VLAN ID that names it, slot + 1, by ifindex; 0 is closed. Small
  * numbers, nearly all, have an array, which costs nothing to ask. */
@@ -163,15 +172,20 @@ int bulkhead_in(struct __sk_buff *skb)
 					      : bpf_map_lookup_elem(&vlan_of_high_device, &device);
 	struct bulkhead_slot *slot;
 	struct cut cut = {1, skb->len};
-	__u64 waiting;
+	struct bulkhead_conduit *queue;
+	__s64 waiting, room;
 
 	if (!vlan || *vlan == 0)
 		return TC_ACT_SHOT;
 	number = *vlan - 1;
 	slot = bpf_map_lookup_elem(&slots, &number);
-	if (!slot || slot->window == 0)
+	if (!slot || slot->open == 0)
 		return TC_ACT_SHOT;
 	conduit = slot->conduit;
+	number = slot->queue;
+	queue = bpf_map_lookup_elem(&conduits, &number);
+	if (!queue)
+		return TC_ACT_SHOT;
 
 	if (skb->gso_size != 0) {
 		cut = cut_of(skb);
@@ -190,16 +204,19 @@ int bulkhead_in(struct __sk_buff *skb)
 		__sync_fetch_and_add(&slot->too_big, cut.frames);
 		return TC_ACT_SHOT;
 	}
-	/* Signed: a loss may be noted twice for a moment while the daemon settles it. */
+	/* Signed: a loss may be noted twice for a moment while the worker settles it. */
 	waiting = slot->passed - slot->received - slot->lost;
-	if (cut.frames > SEGMENTS_MAX || ((__s64)waiting > 0 && waiting + cut.frames > slot->window)) {
+	room = BULKHEAD_CONDUIT_FRAMES - (__s64)(queue->passed - queue->received - queue->lost);
+	if (cut.frames > SEGMENTS_MAX ||
+	    (waiting > 0 ? waiting : 0) + (__s64)cut.frames > room) {
 		__sync_fetch_and_add(&slot->overrun, cut.frames);
 		return TC_ACT_SHOT;
 	}
-	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021AD), (__u16)(number + 1))) {
+	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021AD), (__u16)*vlan)) {
 		__sync_fetch_and_add(&slot->overrun, cut.frames); /* no memory */
 		return TC_ACT_SHOT;
 	}
+	__sync_fetch_and_add(&queue->passed, cut.frames);
 	__sync_fetch_and_add(&slot->passed, cut.frames);
 	return bpf_redirect(conduit, 0);
 }

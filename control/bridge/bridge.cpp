@@ -219,8 +219,6 @@ void Bridge::unplug(Attached& attached) {
   Unplug command(Engine::kConduitBackend, attached.index);
   engine_->call(attached.worker, command);
   attached.socket.reset();
-  bulkhead_slot& slot = engine_->guard().slots()[attached.index];
-  slot.lost = slot.passed - slot.received;  // whatever was on its way does not arrive any more
 }
 
 void Bridge::unplug_nic(Attached& attached) {
@@ -303,7 +301,7 @@ std::uint8_t Bridge::idlest_worker(const std::map<std::string, Attached>& fresh)
     for (const auto& [name, attached] : *ports) {
       for (Load* load : {&loads[attached.worker], &all}) {
         load->ports += 1;
-        load->frames += attached.keeper.frames_per_tick();
+        load->frames += attached.arrival.frames_per_tick();
       }
     }
   }
@@ -634,22 +632,13 @@ void Bridge::tick(std::chrono::steady_clock::time_point now) {
     refresh();
     if (retry_ticks_ == 0) retry_ticks_next_ = 1;
   }
-  // Several have rings between them, too, of which a lone sender's frames would take half.
-  const bool is_only_worker = engine_->worker_count() == 1;
-  std::size_t senders = 0;  // lately
   for (auto& [name, attached] : attached_) {
     if (attached.state == PortState::waiting) continue;
     if (attached.nic) {
       follow_queues(name, attached);
-      continue;
+    } else {
+      attached.arrival.look(engine_->guard().slots()[attached.index].received);
     }
-    attached.keeper.look(engine_->guard().slots()[attached.index]);
-    senders += attached.keeper.is_sending() ? 1 : 0;
-  }
-  for (auto& [name, attached] : attached_) {
-    if (attached.state == PortState::waiting || attached.nic) continue;
-    const bool is_alone = is_only_worker && attached.keeper.is_sending() && senders == 1;
-    attached.keeper.set_window(engine_->guard().slots()[attached.index], is_alone);
   }
 }
 
@@ -695,7 +684,9 @@ PortStatus Bridge::status_of(const std::string& port) const {
 
 Intake Bridge::intake_of(const std::string& port, std::uint64_t received) const {
   if (config_.ports.at(port).by_xdp()) return nic_intake(attached_.at(port), received);
-  return conduit_intake(engine_->guard().slots()[attached_.at(port).index], received);
+  const Attached& attached = attached_.at(port);
+  return conduit_intake(engine_->guard().slots()[attached.index],
+                        engine_->guard().conduits()[attached.worker], received);
 }
 
 Intake Bridge::nic_intake(const Attached& attached, std::uint64_t received) const {

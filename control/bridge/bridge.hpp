@@ -99,7 +99,7 @@ class Bridge {
     std::unique_ptr<NicDevice> nic;          // unless waiting, by XDP
     std::uint32_t nic_ticks = 0;             // since its queues were counted
     NicDevice::Counts nic_before;            // of devices that it has had
-    SlotKeeper keeper;                       // of one on the conduit
+    ArrivalRate arrival;                     // of one on the conduit
     std::uint64_t guard_restored = 0;
   };
 

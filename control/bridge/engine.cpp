@@ -47,8 +47,8 @@ Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
     Running& running = *workers_[i];
     running.socket = std::make_unique<ReceiveSocket>(umem_, i, running.device.peer_name());
     running.device.connect(*running.socket);
-    running.conduit =
-        std::make_unique<Conduit>(umem_.pool(i), *running.socket, guard_.slots().data());
+    running.conduit = std::make_unique<Conduit>(umem_.pool(i), *running.socket, guard_.slots(),
+                                                guard_.conduits(), i);
     running.snapshot = snapshot_for(first, i);
     running.fdb = std::make_unique<Fdb>(Fdb::kEntriesMin, key, i);
     running.worker = std::make_unique<Worker>(

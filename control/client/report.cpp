@@ -141,6 +141,16 @@ void show_fdb(std::ostream& out, const Json& entries) {
 }
 
 // The reasons that were shown, explained below them.
+/// What "overrun" before the dataplane means here and now; nothing if there is none.
+std::string share_text(const Json& ingress) {
+  if (ingress["before"]["overrun"] == 0) return {};
+  return fmt::format(
+      "  overrun: more than its share waited for the worker; {} wait now, {} may. TCP finds its "
+      "rate "
+      "that way; a flood goes on\n",
+      ingress["in_flight"].dump(), ingress["window"].dump());
+}
+
 void show_stats(std::ostream& out, const Json& stats) {
   std::set<std::string> reasons;
   const auto note = [&](const Json& drops) {
@@ -153,6 +163,7 @@ void show_stats(std::ostream& out, const Json& stats) {
         << fmt::format("  handed over {} = received {} + in flight {} + dropped before ({})\n",
                        in["handed"].dump(), in["received"].dump(), in["in_flight"].dump(),
                        counts(in["before"]))
+        << share_text(in)
         << fmt::format("  received {} = unicast {} + flooded {} + dropped ({})\n",
                        in["received"].dump(), in["unicast"].dump(), in["flooded"].dump(),
                        counts(in["drops"]))
