@@ -52,10 +52,11 @@ BENCHMARK(bm_look_up)
                                  const std::vector<PortIndex>& from) {
   std::size_t i = 0;
   const Limiter limiter;
+  const Claims claims;
   for (auto _ : state) {
     const std::size_t at = ++i % frames.size();
     benchmark::DoNotOptimize(
-        decide(*house.snapshot, {house.fdb, limiter}, frames[at], from[at], 1));
+        decide(*house.snapshot, {house.fdb, limiter, claims}, frames[at], from[at], 1));
   }
 }
 
@@ -134,7 +135,7 @@ config::InterfaceAddress address_of(bool is_v6, std::size_t guest, std::size_t i
   const auto snapshot = control::compile(config, sites, {{"default", 0}}, kKey);
   const Fdb fdb(64, kKey);
   const Limiter limiter;
-  Claims claims;
+  const Claims claims;
   std::mt19937_64 random(1);
   std::vector<std::uint8_t> memory(kSamples * kFrameBytes);
   std::vector<Buffer> buffers(kSamples);
