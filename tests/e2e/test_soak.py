@@ -2,7 +2,8 @@
 moments nothing may have grown, and nothing may have touched the host.
 
     left ── right: bystanders, whose datagrams all arrive
-    a1 a2 a3 on veth, t1 on a tap, uplink (trusted), evil (a tap whose owner floods): they do it all
+    a1 a2 a3 on veth, t1 on a tap, uplink (trusted), evil (a tap whose owner floods): they do it all;
+        a1 a2 a3 are also renamed, stripped of their guard and bridged
     late1 late2: ports added and deleted by command; their devices are down while they are no ports
 
 BULKHEAD_SOAK_SECONDS says for how long (30), BULKHEAD_SOAK_SEED repeats the decisions of a run
@@ -280,7 +281,7 @@ class Soak:
         try:
             wait_until(lambda: look() == wanted, 5, 0.1)
         except AssertionError:
-            assert look() == wanted, what
+            assert look() == wanted, f"{what}: {look()}, was {wanted}"
 
     # Means.
 
@@ -545,6 +546,41 @@ class Soak:
             for mtu in (self.random.choice([1280, 2000, 3494]), 1500):
                 self.lab.host.ip(f"link set {name} mtu {mtu}")
                 self.pause(0.1)
+
+    # Somebody at the devices of the actors. Whatever he does, the host stays at rest.
+
+    def tampered(self):
+        """The name of a device that is there, or nothing."""
+        names = [name for name in ("a1", "a2", "a3") if name not in self.gone]
+        return self.random.choice(names) if names else None
+
+    def do_rename(self):
+        if name := self.tampered():
+            self.lab.host.ip(f"link set {name} down", f"link set {name} name other",
+                             "link set other up")
+            self.pause()
+            self.lab.host.ip("link set other down", f"link set other name {name}",
+                             f"link set {name} up")
+
+    def do_strip(self):
+        """As container managers do it; and the tcx links, but never both at once."""
+        if name := self.tampered():
+            if self.random.random() < 0.5:
+                self.lab.host.run(["tc", "qdisc", "del", "dev", name, "clsact"], check=False)
+            else:
+                for pin in self.lab.pins():
+                    subprocess.run(["bpftool", "link", "detach", "pinned", pin],
+                                   capture_output=True, timeout=10)
+                    if self.random.random() < 0.5:
+                        break
+            self.pause(0.5)
+
+    def do_bridge(self):
+        if name := self.tampered():
+            self.lab.host.ip("link add br9 type bridge", "link set br9 addrgenmode none up",
+                             f"link set {name} master br9")
+            self.pause()
+            self.lab.host.ip(f"link set {name} nomaster", "link del br9")
 
     def do_nothing(self):
         self.pause(0.5)
