@@ -100,7 +100,7 @@ class Around:
         devices = sorted(names.values())
         return {
             "devices": devices,
-            "pins": sorted(re.sub(r"^\d+", lambda match: names.get(match[0], match[0]), path.name)
+            "pins": sorted(re.sub(r"^\d+(?=_)", lambda match: names.get(match[0], match[0]), path.name)
                            for path in pins.rglob("*")),  # of ports without a device by number
             "qdiscs": sorted(re.sub(r" refcnt \d+", "", line)
                              for line in host.run(["tc", "qdisc"]).stdout.splitlines()),
