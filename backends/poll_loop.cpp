@@ -67,6 +67,12 @@ Epoll::Epoll() : fd_(::epoll_create1(EPOLL_CLOEXEC)) {
 
 Epoll::~Epoll() { ::close(fd_); }
 
+void Epoll::add(int fd) const {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  if (::epoll_ctl(fd_, EPOLL_CTL_ADD, fd, &event) != 0) throw BackendError::from_errno("epoll");
+}
+
 PollLoop::PollLoop(Worker& worker, Mailbox& mailbox, const std::vector<int>& frame_fds,
                    Options options)
     : worker_(worker), mailbox_(mailbox), options_(options), bell_(*options.bells[options.number]) {

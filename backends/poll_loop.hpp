@@ -102,6 +102,8 @@ class Epoll {
   Epoll& operator=(const Epoll&) = delete;
 
   [[nodiscard]] int fd() const { return fd_; }
+  /// Throws BackendError.
+  void add(int fd) const;
 
  private:
   int fd_;

@@ -19,19 +19,40 @@ Umem::Umem(std::uint32_t workers) {
     pools_.push_back(std::make_unique<BufferPool>(memory_.subspan(worker * kPoolBytes, kPoolBytes),
                                                   kChunkBytes, static_cast<std::uint8_t>(worker)));
   }
+  try {
+    register_again();
+  } catch (...) {
+    ::munmap(memory, bytes);
+    throw;
+  }
+}
+
+Umem::Registration Umem::register_memory() {
   xsk_umem_config config{};
   config.fill_size = kFillEntries;
   config.comp_size = XSK_RING_CONS__DEFAULT_NUM_DESCS;
   config.frame_size = kChunkBytes;
-  const int error = xsk_umem__create(&umem_, memory, bytes, &fill_, &completion_, &config);
+  Registration made;
+  const int error = xsk_umem__create(&made.umem, memory_.data(), memory_.size(), &made.rings->fill,
+                                     &made.rings->completion, &config);
   if (error != 0) {
-    ::munmap(memory, bytes);
-    throw BackendError::from_errno("cannot register " + size + " with AF_XDP", error);
+    throw BackendError::from_errno(
+        "cannot register " + std::to_string(memory_.size() >> 20) + " MiB with AF_XDP", error);
   }
+  return made;
+}
+
+// The one before goes when the last of its sockets has gone.
+void Umem::register_again() {
+  registrations_.push_back(register_memory());
+  umem_ = registrations_.back().umem;
+  std::erase_if(registrations_, [this](const Registration& old) {
+    return old.umem != umem_ && xsk_umem__delete(old.umem) == 0;
+  });
 }
 
 Umem::~Umem() {
-  xsk_umem__delete(umem_);
+  for (const Registration& registration : registrations_) xsk_umem__delete(registration.umem);
   ::munmap(memory_.data(), memory_.size());
 }
 

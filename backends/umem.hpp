@@ -30,6 +30,9 @@ class Umem {
 
   [[nodiscard]] BufferPool& pool(std::uint32_t worker) { return *pools_[worker]; }
   [[nodiscard]] xsk_umem* handle() { return umem_; }
+  /// Registers the memory once more, for the sockets from now on: none can share a registration
+  /// whose first socket has lost its device (xsk_bind() of net/xdp/xsk.c). Throws BackendError.
+  void register_again();
   [[nodiscard]] std::span<std::uint8_t> memory() { return memory_; }
   [[nodiscard]] std::uint32_t chunk_count() const {
     return static_cast<std::uint32_t>(memory_.size() / kChunkBytes);
@@ -54,9 +57,19 @@ class Umem {
  private:
   std::span<std::uint8_t> memory_;
   std::vector<std::unique_ptr<BufferPool>> pools_;  // by worker
-  xsk_umem* umem_ = nullptr;
-  xsk_ring_prod fill_{};  // libxdp gives these two to the first socket
-  xsk_ring_cons completion_{};
+  struct Rings {
+    xsk_ring_prod fill{};  // libxdp gives these two to the first socket
+    xsk_ring_cons completion{};
+  };
+  /// One registration, as libxdp has it; it keeps pointers to the rings.
+  struct Registration {
+    xsk_umem* umem = nullptr;
+    std::unique_ptr<Rings> rings = std::make_unique<Rings>();
+  };
+  [[nodiscard]] Registration register_memory();
+
+  xsk_umem* umem_ = nullptr;  // the last one's
+  std::vector<Registration> registrations_;
 };
 
 }  // namespace bulkhead

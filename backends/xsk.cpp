@@ -14,6 +14,8 @@
 namespace bulkhead {
 namespace {
 
+constexpr std::uint32_t kLent = ~std::uint32_t{0};  // the length of what the kernel is to fill
+
 xsk_socket_config socket_config(std::uint32_t entries) {
   xsk_socket_config config{};
   config.rx_size = entries;
@@ -31,7 +33,6 @@ ReceiveSocket::ReceiveSocket(Umem& umem, std::uint32_t worker, const std::string
   const int error = xsk_socket__create_shared(&socket_, device.c_str(), 0, umem.handle(), &rx_,
                                               nullptr, &fill_, &completion_, &config);
   if (error != 0) throw BackendError::from_errno("cannot receive from " + device, error);
-  refill();
 }
 
 ReceiveSocket::~ReceiveSocket() { xsk_socket__delete(socket_); }
@@ -53,13 +54,23 @@ std::size_t ReceiveSocket::receive(std::span<Buffer*> batch) {
   return count;
 }
 
+void ReceiveSocket::take_back(BufferPool& pool) {
+  for (std::uint32_t chunk = 0; chunk < pool.chunk_count(); ++chunk) {
+    Buffer& buffer = pool.at(chunk);
+    if (buffer.length != kLent) continue;
+    buffer.length = 0;
+    pool.release(&buffer);
+  }
+}
+
 void ReceiveSocket::refill() {
   const std::uint32_t room =
       std::min(xsk_prod_nb_free(&fill_, Umem::kFillEntries), pool_.free_count());
   std::uint32_t index = 0;
   if (room == 0 || xsk_ring_prod__reserve(&fill_, room, &index) != room) return;
   for (std::uint32_t i = 0; i < room; ++i) {
-    const Buffer* buffer = pool_.take();
+    Buffer* buffer = pool_.take();
+    buffer->length = kLent;
     *xsk_ring_prod__fill_addr(&fill_, index + i) =
         std::uint64_t{Umem::number_of(*buffer)} * Umem::kChunkBytes;
   }

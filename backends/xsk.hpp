@@ -26,7 +26,8 @@ class ReceiveSocket {
  public:
   static constexpr std::uint32_t kEntries = 4096;
 
-  /// Into buffers of `worker`. Throws BackendError. Enter it into the program's XSKMAP by its fd.
+  /// Into buffers of `worker`, which the first receive() lends it. Throws BackendError. Enter it
+  /// into the program's XSKMAP by its fd.
   ReceiveSocket(Umem& umem, std::uint32_t worker, const std::string& device);
   ~ReceiveSocket();
   ReceiveSocket(const ReceiveSocket&) = delete;
@@ -37,6 +38,9 @@ class ReceiveSocket {
   std::size_t receive(std::span<Buffer*> batch);
   /// Lends free chunks to the kernel.
   void refill();
+  /// What a socket had been lent when it was closed returns to its pool; there must be no other one
+  /// of that pool then. Worker's thread.
+  static void take_back(BufferPool& pool);
 
  private:
   Umem& umem_;

@@ -53,6 +53,7 @@ class Daemon {
   void complain(const char* what, const char* why);
   void follow_devices();
   void look_at_devices();
+  void look_after_conduits();
   void follow_worker();
   void follow_signals();
   void tick();
@@ -74,6 +75,7 @@ class Daemon {
   asio::steady_timer catch_up_timer_;
   Clock::time_point watchdog_fed_;
   LinkNotices notices_;                                  // of devices, since the last look at them
+  std::uint32_t conduit_ticks_ = 0;                      // since the last look at them
   std::map<std::string, Clock::time_point> complained_;  // of what fails, by the line
   std::map<std::pair<PortIndex, DropReason>, Clock::time_point> drop_logged_;
 };
@@ -187,6 +189,13 @@ void Daemon::look_at_devices() {
   notices_ = {};
 }
 
+void Daemon::look_after_conduits() {
+  constexpr std::uint32_t kEveryTicks = 8;
+  if (++conduit_ticks_ < kEveryTicks) return;
+  conduit_ticks_ = 0;
+  for (const std::string& line : bridge_.engine().look_after_conduits()) spdlog::warn("{}", line);
+}
+
 template <class Step>
 void Daemon::attempt(const char* what, Step&& step) {
   try {
@@ -220,6 +229,7 @@ void Daemon::tick() {
   attempt("events", [this] { handle_events(); });  // that came while a command was waited for
   attempt("devices", [this] { look_at_devices(); });
   attempt("ports", [this] { bridge_.tick(Clock::now()); });
+  attempt("conduits", [this] { look_after_conduits(); });
   if (catch_up_timer_.expiry() <= Clock::now()) catch_up();
   attempt("watchdog", [this] { feed_watchdog(); });
   timer_.expires_after(kTick);

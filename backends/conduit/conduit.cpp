@@ -21,7 +21,7 @@ std::int64_t coarse_ms() {
 
 Conduit::Conduit(BufferPool& pool, ReceiveSocket& socket, std::span<bulkhead_slot> slots,
                  std::span<bulkhead_conduit> conduits, std::uint8_t worker)
-    : pool_(pool), socket_(socket), slots_(slots), shared_(conduits[worker]), worker_(worker) {
+    : pool_(pool), socket_(&socket), slots_(slots), shared_(conduits[worker]), worker_(worker) {
   unsent_.reserve(kPortsMax);
   watched_.reserve(kPortsMax);
 }
@@ -38,10 +38,13 @@ std::size_t Conduit::receive(std::span<Frame> batch) {
 void Conduit::pull() {
   constexpr int kBatches = 16;
   std::array<Buffer*, kBatchFrames> buffers;
+  ring_was_empty_ = true;
+  if (socket_ == nullptr) [[unlikely]]
+    return;  // the conduit is being mended
   ring_was_empty_ = false;
   std::uint64_t nobodys = 0;
   for (int i = 0; i < kBatches && !ring_was_empty_; ++i) {
-    const std::size_t count = socket_.receive(buffers);
+    const std::size_t count = socket_->receive(buffers);
     ring_was_empty_ = count < buffers.size();
     arrived_ += count;
     for (Buffer* buffer : std::span(buffers.data(), count)) {
@@ -56,6 +59,16 @@ void Conduit::pull() {
     }
   }
   if (nobodys > 0) leave(nobodys);
+}
+
+void Conduit::replace(ReceiveSocket* next) {
+  if (socket_ == nullptr) ReceiveSocket::take_back(pool_);
+  socket_ = next;
+}
+
+bool ReplaceReceiver::step(Worker&, std::uint32_t) {
+  conduit_.replace(next_);
+  return true;
 }
 
 PortIndex Conduit::take_prefix(Buffer& buffer) {

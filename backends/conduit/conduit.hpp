@@ -23,6 +23,7 @@
 #include "backends/umem.hpp"
 #include "backends/xsk.hpp"
 #include "dataplane/backend.hpp"
+#include "dataplane/mailbox.hpp"
 
 struct conduit_bpf;
 
@@ -33,8 +34,14 @@ class ConduitDevice {
   static constexpr std::uint32_t kMtu = 3506;  // the most that veth takes with native XDP
   static constexpr std::uint32_t kPortMtuMax = kMtu - 12;  // our tag and two of the guest's
 
-  /// Makes bhcN and bhcNx for the first free N, cleaning up what a killed daemon left.
-  /// Throws BackendError.
+  /// What is wrong with it, as text: nothing if it is empty.
+  struct Fault {
+    std::string text;
+    bool is_past_mending = false;  // it has to be made anew
+  };
+
+  /// Makes bhcN and bhcNx for the first N of whose names nobody has a device, cleaning up what a
+  /// killed daemon left. Throws BackendError.
   ConduitDevice();
   ~ConduitDevice();
   ConduitDevice(const ConduitDevice&) = delete;
@@ -45,15 +52,32 @@ class ConduitDevice {
   [[nodiscard]] const std::string& name() const { return name_; }
   /// The device to receive from.
   [[nodiscard]] const std::string& peer_name() const { return peer_name_; }
-  /// Lets the program redirect to this socket.
+  /// Lets the program redirect to this socket. Throws BackendError.
   void connect(const ReceiveSocket& socket);
 
+  // Whoever may set a device down may do it to ours. These three throw BackendError.
+
+  [[nodiscard]] Fault fault() const;
+  /// Puts right what is not past mending; the sockets go on.
+  void mend();
+  /// Makes another pair, with another name if it must be. What is bound to the old one hears
+  /// nothing any more: to be followed by connect() with a new socket.
+  void make_anew();
+
  private:
+  void make_pair();
+  void release();
+  [[nodiscard]] int program_fd() const;
+  [[nodiscard]] std::uint32_t program_id() const;
+
   std::string name_;
   std::string peer_name_;
   int ifindex_ = 0;
+  int peer_ = 0;  // its interface index
   int lock_ = -1;
-  conduit_bpf* program_ = nullptr;
+  bool beside_ = false;             // tag_beside is in force
+  conduit_bpf* program_ = nullptr;  // tag_beside; nullptr on older kernels
+  conduit_bpf* inside_ = nullptr;   // tag_inside
 };
 
 /// Frames wait in the receive ring and, behind it, in a FairQueue, which decides whose turn it is.
@@ -65,6 +89,11 @@ class Conduit : public Backend {
   /// ports' tc programs. `worker`: whose conduit it is.
   Conduit(BufferPool& pool, ReceiveSocket& socket, std::span<bulkhead_slot> slots,
           std::span<bulkhead_conduit> conduits, std::uint8_t worker);
+
+  /// Receives from `next` from now on; from nothing if that is nullptr. If it received from nothing
+  /// before, the socket before that is closed, and its chunks return to the pool. Worker's thread,
+  /// by ReplaceReceiver.
+  void replace(ReceiveSocket* next);
 
   std::size_t receive(std::span<Frame> batch) override;
   std::size_t send(PortIndex port, std::span<const Frame> frames) override;
@@ -92,7 +121,7 @@ class Conduit : public Backend {
   void look_for_losses();
 
   BufferPool& pool_;
-  ReceiveSocket& socket_;
+  ReceiveSocket* socket_;  // nullptr while the conduit is made anew
   std::span<bulkhead_slot> slots_;
   bulkhead_conduit& shared_;
   std::uint8_t worker_;
@@ -105,6 +134,18 @@ class Conduit : public Backend {
   std::int64_t looked_ms_ = 0;
   bool ring_was_empty_ = false;  // at the last pull()
   bool is_unsettled_ = false;    // something was on its way at the last look
+};
+
+/// See Conduit::replace(). In two steps, as nobody may receive from a socket that is being closed:
+/// first to none, then, when that is closed, to the next.
+class ReplaceReceiver : public Command {
+ public:
+  ReplaceReceiver(Conduit& conduit, ReceiveSocket* next) : conduit_(conduit), next_(next) {}
+  bool step(Worker& worker, std::uint32_t now_ms) override;
+
+ private:
+  Conduit& conduit_;
+  ReceiveSocket* next_;
 };
 
 }  // namespace bulkhead

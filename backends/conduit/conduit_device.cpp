@@ -3,10 +3,16 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+
 #include <cerrno>
 #include <cstdlib>
+#include <utility>
 
 #include "backends/conduit/conduit.hpp"
+#include "backends/conduit/conduit_end.hpp"
+#include "backends/device/guard.hpp"
 #include "backends/device/link.hpp"
 #include "backends/error.hpp"
 #include "conduit.skel.h"
@@ -49,56 +55,132 @@ conduit_bpf* load(bool tag_beside, int device) {
 
 ConduitDevice::ConduitDevice() {
   libbpf_set_print(nullptr);  // it would speak to stderr of what we handle
-  for (int n = 0; n < kConduitsMax && lock_ < 0; ++n) {
-    name_ = "bhc" + std::to_string(n);
-    lock_ = lock_name("conduit/" + name_);
-  }
-  if (lock_ < 0) throw BackendError("256 conduits are in use; stop a bulkheadd");
-  peer_name_ = name_ + "x";
   try {
-    if (const auto left = find_link(name_)) delete_link(left->ifindex);
-    make_veth(name_, peer_name_, kMtu);
-    ifindex_ = static_cast<int>(::if_nametoindex(name_.c_str()));
-    switch_features_off(name_, kFeaturesOff);
-    const int peer = static_cast<int>(::if_nametoindex(peer_name_.c_str()));
+    make_pair();
     // Tests choose the older kernels' way by this variable (docs/man/bulkheadd.8).
     const bool newer = std::getenv("BULKHEAD_TAG_INSIDE") == nullptr;
-    program_ = newer ? load(true, peer) : nullptr;
-    const bool beside = program_ != nullptr;
-    if (!beside) {
-      switch_features_off(name_, kOurTagOff);
-      program_ = load(false, peer);
-    }
-    if (program_ == nullptr)
-      throw BackendError::from_errno("cannot load the conduit's XDP program");
-    const bpf_program* xdp = beside ? program_->progs.tag_beside : program_->progs.tag_inside;
-    const int error = bpf_xdp_attach(peer, bpf_program__fd(xdp), XDP_FLAGS_DRV_MODE, nullptr);
-    if (error != 0) throw BackendError::from_errno("cannot attach XDP to " + peer_name_, error);
-    set_up(peer_name_);
-    set_up(name_);
+    program_ = newer ? load(true, peer_) : nullptr;
+    beside_ = program_ != nullptr;
+    // For a pair that is made later, when no program can be loaded any more: the other one is bound
+    // to its device.
+    inside_ = load(false, peer_);
+    if (inside_ == nullptr) throw BackendError::from_errno("cannot load the conduit's XDP program");
+    mend();
   } catch (...) {
-    if (ifindex_ != 0) delete_link(ifindex_);
-    conduit_bpf__destroy(program_);
-    ::close(lock_);
+    release();
     throw;
   }
 }
 
-ConduitDevice::~ConduitDevice() {
-  try {
-    delete_link(ifindex_);
-  } catch (const BackendError&) {
-    // Somebody deleted it before us.
+ConduitDevice::~ConduitDevice() { release(); }
+
+void ConduitDevice::release() {
+  for (const int ifindex : {ifindex_, peer_}) {
+    try {
+      if (ifindex != 0 && find_conduit_end(ifindex)) delete_link(ifindex);
+    } catch (const BackendError&) {
+      // Somebody deletes it beside us.
+    }
   }
   conduit_bpf__destroy(program_);
-  ::close(lock_);
+  conduit_bpf__destroy(inside_);
+  if (lock_ >= 0) ::close(lock_);
+}
+
+// The first number that is no other daemon's, and of whose names nobody has made a device: but what
+// a killed daemon left is taken away.
+void ConduitDevice::make_pair() {
+  if (lock_ >= 0) ::close(std::exchange(lock_, -1));
+  for (int n = 0; n < kConduitsMax; ++n) {
+    name_ = "bhc" + std::to_string(n);
+    peer_name_ = name_ + "x";
+    lock_ = lock_name("conduit/" + name_);
+    if (lock_ < 0) continue;
+    for (const std::string& end : {name_, peer_name_}) {
+      if (is_conduit_end(end)) delete_link(static_cast<int>(::if_nametoindex(end.c_str())));
+    }
+    if (::if_nametoindex(name_.c_str()) == 0 && ::if_nametoindex(peer_name_.c_str()) == 0) break;
+    ::close(std::exchange(lock_, -1));
+  }
+  if (lock_ < 0) throw BackendError("256 conduits are in use; stop a bulkheadd");
+  make_veth(name_, peer_name_, kMtu);
+  ifindex_ = static_cast<int>(::if_nametoindex(name_.c_str()));
+  peer_ = static_cast<int>(::if_nametoindex(peer_name_.c_str()));
+  for (const int end : {ifindex_, peer_}) mark_conduit_end(end);
+}
+
+void ConduitDevice::make_anew() {
+  for (const int ifindex : {ifindex_, peer_}) {
+    if (find_conduit_end(ifindex)) delete_link(ifindex);
+  }
+  beside_ = false;
+  make_pair();
+  mend();
+}
+
+ConduitDevice::Fault ConduitDevice::fault() const {
+  const auto inner = find_conduit_end(ifindex_);
+  const auto outer = find_conduit_end(peer_);
+  if (!inner || !outer) return {name_ + " is gone, deleted or moved elsewhere", true};
+  for (const auto* end : {&*inner, &*outer}) {
+    if (end->qdisc != "noqueue" && !end->qdisc.empty() && end->up) {
+      return {end->name + " has got a queue of somebody else (" + end->qdisc + ")", true};
+    }
+  }
+  if (const auto program = Guard::foreign_program(ifindex_)) {
+    return {inner->name + " has got " + *program + " of somebody else", true};
+  }
+  for (const auto* end : {&*inner, &*outer}) {
+    if (!end->up) return {end->name + " is down", false};
+    if (end->mtu != kMtu) return {end->name + " has another MTU", false};
+  }
+  std::uint32_t attached = 0;
+  bpf_xdp_query_id(peer_, XDP_FLAGS_DRV_MODE, &attached);
+  if (attached != program_id()) return {outer->name + " has lost its XDP program", false};
+  if (!active_features(inner->name, kFeaturesOff).empty()) {
+    return {inner->name + " has offloads switched on", false};
+  }
+  if (!beside_ && !active_features(inner->name, kOurTagOff).empty()) {
+    return {inner->name + " has its tag offload switched on", false};
+  }
+  return {};
+}
+
+void ConduitDevice::mend() {
+  const auto inner = find_conduit_end(ifindex_);
+  const auto outer = find_conduit_end(peer_);
+  if (!inner || !outer) throw BackendError("conduit " + name_ + " is gone");
+  for (const auto& [ifindex, end] : {std::pair{ifindex_, &*inner}, std::pair{peer_, &*outer}}) {
+    if (end->mtu != kMtu) set_mtu(ifindex, kMtu);
+  }
+  switch_features_off(inner->name, kFeaturesOff);
+  if (!beside_) switch_features_off(inner->name, kOurTagOff);
+  std::uint32_t attached = 0;
+  bpf_xdp_query_id(peer_, XDP_FLAGS_DRV_MODE, &attached);
+  if (attached != program_id()) {
+    bpf_xdp_detach(peer_, XDP_FLAGS_SKB_MODE, nullptr);  // one of another mode would be in the way
+    const int error = bpf_xdp_attach(peer_, program_fd(), XDP_FLAGS_DRV_MODE, nullptr);
+    if (error != 0) throw BackendError::from_errno("cannot attach XDP to " + outer->name, error);
+  }
+  set_up(outer->name);
+  set_up(inner->name);
+}
+
+int ConduitDevice::program_fd() const {
+  return bpf_program__fd(beside_ ? program_->progs.tag_beside : inside_->progs.tag_inside);
+}
+
+std::uint32_t ConduitDevice::program_id() const {
+  bpf_prog_info info{};
+  std::uint32_t length = sizeof info;
+  return bpf_obj_get_info_by_fd(program_fd(), &info, &length) == 0 ? info.id : 0;
 }
 
 void ConduitDevice::connect(const ReceiveSocket& socket) {
   const std::uint32_t queue = 0;
   const int fd = socket.fd();
-  if (bpf_map__update_elem(program_->maps.sockets, &queue, sizeof queue, &fd, sizeof fd, BPF_ANY) !=
-      0) {
+  const bpf_map* sockets = (beside_ ? program_ : inside_)->maps.sockets;
+  if (bpf_map__update_elem(sockets, &queue, sizeof queue, &fd, sizeof fd, BPF_ANY) != 0) {
     throw BackendError::from_errno("cannot connect the conduit");
   }
 }

@@ -296,6 +296,11 @@ std::vector<std::string> features_on(const std::string& name,
   return feature_state(name, features, &ethtool_get_features_block::requested);
 }
 
+std::vector<std::string> active_features(const std::string& name,
+                                         const std::vector<std::string>& features) {
+  return feature_state(name, features, &ethtool_get_features_block::active);
+}
+
 void request_features(const std::string& name, const std::vector<std::string>& features, bool on) {
   const std::vector<std::string> names = feature_names(name);
   const std::size_t blocks = (names.size() + 31) / 32;

@@ -56,6 +56,9 @@ QueueCounts queues_of(const std::string& name);
 /// the administrator or by default; unknown ones are ignored.
 std::vector<std::string> features_on(const std::string& name,
                                      const std::vector<std::string>& features);
+/// Those of them that are in force.
+std::vector<std::string> active_features(const std::string& name,
+                                         const std::vector<std::string>& features);
 /// Asks for them to be on, or off, without a look at what becomes of it.
 void request_features(const std::string& name, const std::vector<std::string>& features, bool on);
 /// Switches features off; one that stays on is an error.

@@ -47,6 +47,7 @@ Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
     Running& running = *workers_[i];
     running.socket = std::make_unique<ReceiveSocket>(umem_, i, running.device.peer_name());
     running.device.connect(*running.socket);
+    running.poll.add(running.socket->fd());
     running.conduit = std::make_unique<Conduit>(umem_.pool(i), *running.socket, guard_.slots(),
                                                 guard_.conduits(), i);
     running.snapshot = snapshot_for(first, i);
@@ -54,7 +55,7 @@ Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
     running.worker = std::make_unique<Worker>(
         umem_.pool(i), std::vector<Backend*>{running.conduit.get(), &running.nic}, running.mailbox,
         running.snapshot.get(), running.fdb.get(), crossings_of(i));
-    nic_shares_.push_back({&umem_, i, running.nic_poll.fd()});
+    nic_shares_.push_back({&umem_, i, running.poll.fd()});
   }
   for (std::uint8_t i = 0; i < options.workers; ++i) {
     Running& running = *workers_[i];
@@ -64,9 +65,8 @@ Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
     loop.number = i;
     loop.bells = bells_;
     loop.events_fd = events_fd_;
-    running.loop =
-        std::make_unique<PollLoop>(*running.worker, running.mailbox,
-                                   std::vector{running.socket->fd(), running.nic_poll.fd()}, loop);
+    running.loop = std::make_unique<PollLoop>(*running.worker, running.mailbox,
+                                              std::vector{running.poll.fd()}, loop);
     courier_.add_worker(running.mailbox, [&running] { running.loop->wake(); });
   }
 }

@@ -109,6 +109,13 @@ class Engine {
   [[nodiscard]] const ConduitDevice& conduit(std::uint8_t worker) const {
     return workers_[worker]->device;
   }
+  /// Mends what somebody did to the conduits' devices. What was wrong, or is and cannot be mended
+  /// yet, a line each for the log. To be called once a second.
+  std::vector<std::string> look_after_conduits();
+  [[nodiscard]] std::uint64_t conduits_mended() const { return conduits_mended_; }
+  /// A conduit that cannot be mended at the moment, and why; empty if there is none.
+  [[nodiscard]] std::string conduit_trouble() const;
+
   [[nodiscard]] NicProgram& nics() { return nic_program_; }
   /// What each worker serves NICs with.
   [[nodiscard]] std::span<const NicDevice::Share> nic_shares() const { return nic_shares_; }
@@ -120,7 +127,8 @@ class Engine {
     std::unique_ptr<ReceiveSocket> socket;
     std::unique_ptr<Conduit> conduit;
     Nic nic;
-    Epoll nic_poll;  // of its queues
+    Epoll poll;           // of its conduit's socket and its NICs' queues
+    std::string trouble;  // of the conduit, if it cannot be mended
     Mailbox mailbox;
     std::unique_ptr<const Snapshot> snapshot;  // what it decides by
     std::unique_ptr<Fdb> fdb;
@@ -133,6 +141,8 @@ class Engine {
                                                        std::uint8_t worker) const;
   [[nodiscard]] std::unique_ptr<Crossings> crossings_of(std::uint8_t worker);
   void fit_tables();
+  std::string mend_conduit(std::uint8_t worker);
+  void renew_conduit(std::uint8_t worker);
 
   HashKey key_;
   std::uint32_t generation_ = 1;  // of the policy in force
@@ -148,6 +158,7 @@ class Engine {
   std::uint32_t resizing_ = 0;                // workers that move into one
   std::uint64_t breaches_told_ = 0;           // in the log
   Courier courier_;
+  std::uint64_t conduits_mended_ = 0;
 };
 
 /// Numbers for the hash, that no guest can know.

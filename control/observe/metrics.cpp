@@ -105,6 +105,12 @@ constexpr std::array kMetrics{
     Metric{"bulkhead_breaches", Type::counter, "",
            "Invariants of the dataplane that did not hold: a fault of bulkhead.",
            [](S& s, const M& m) { s.add(m.breaches); }, nullptr},
+    Metric{"bulkhead_conduits_mended", Type::counter, "",
+           "How often a conduit was found down, changed, deleted or moved, and mended.",
+           [](S& s, const M& m) { s.add(m.conduits_mended); }, nullptr},
+    Metric{"bulkhead_conduits_in_trouble", Type::gauge, "",
+           "1: a conduit cannot be mended at the moment, its ports pass nothing.",
+           [](S& s, const M& m) { s.add(m.conduits_in_trouble ? 1 : 0); }, nullptr},
     Metric{"bulkhead_port_state", Type::stateset, "", "State of the port's device.", nullptr,
            [](S& s, const P& p) {
              for (const PortState state : {PortState::waiting, PortState::down, PortState::up}) {

@@ -32,6 +32,8 @@ struct Metrics {
   std::uint64_t buffers_free = 0;
   std::uint64_t events_lost = 0;
   std::uint64_t breaches = 0;
+  std::uint64_t conduits_mended = 0;
+  bool conduits_in_trouble = false;
   std::vector<PortMetrics> ports;
 };
 

@@ -45,6 +45,8 @@ Metrics metrics_of(const MethodContext& context, const std::vector<const config:
                   .buffers_free = totals.buffers_free,
                   .events_lost = context.bridge.engine().events_lost(),
                   .breaches = breaches(),
+                  .conduits_mended = context.bridge.engine().conduits_mended(),
+                  .conduits_in_trouble = !context.bridge.engine().conduit_trouble().empty(),
                   .ports = {}};
   for (const config::Port* port : ports) {
     const PortStatus status = context.bridge.status_of(port->name);
@@ -86,6 +88,9 @@ Json status(const MethodContext& context, const Json& parameters) {
     notes.push_back(
         "native XDP (attach = \"xdp\") was never run on hardware, only on veth and virtio_net");
   }
+  if (const std::string trouble = context.bridge.engine().conduit_trouble(); !trouble.empty()) {
+    notes.push_back(trouble);
+  }
   return {
       {"version", kVersion},
       {"uptime_seconds", context.uptime_seconds()},
@@ -93,6 +98,7 @@ Json status(const MethodContext& context, const Json& parameters) {
       {"poll", context.bridge.config().poll == config::Poll::busy ? "busy" : "adaptive"},
       {"backends", {"conduit", "nic", "memory"}},
       {"conduits", conduits},
+      {"conduits_mended", context.bridge.engine().conduits_mended()},
       {"ports", states},
       {"unprotected", unprotected},
       {"by_xdp", by_xdp},
