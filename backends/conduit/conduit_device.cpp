@@ -12,7 +12,7 @@
 
 #include "backends/conduit/conduit.hpp"
 #include "backends/conduit/conduit_end.hpp"
-#include "backends/device/guard.hpp"
+#include "backends/device/hooks.hpp"
 #include "backends/device/link.hpp"
 #include "backends/error.hpp"
 #include "conduit.skel.h"
@@ -127,16 +127,17 @@ ConduitDevice::Fault ConduitDevice::fault() const {
       return {end->name + " has got a queue of somebody else (" + end->qdisc + ")", true};
     }
   }
-  if (const auto program = Guard::foreign_program(ifindex_)) {
-    return {inner->name + " has got " + *program + " of somebody else", true};
+  for (const Hook& hook : kHooks) {
+    const auto programs = tcx_entries(ifindex_, hook);
+    if ((programs && !programs->empty()) || !clsact_filters(ifindex_, hook).empty()) {
+      return {inner->name + " has got a tc program of somebody else", true};
+    }
   }
   for (const auto* end : {&*inner, &*outer}) {
     if (!end->up) return {end->name + " is down", false};
     if (end->mtu != kMtu) return {end->name + " has another MTU", false};
   }
-  std::uint32_t attached = 0;
-  bpf_xdp_query_id(peer_, XDP_FLAGS_DRV_MODE, &attached);
-  if (attached != program_id()) return {outer->name + " has lost its XDP program", false};
+  if (xdp_program(peer_) != program_id()) return {outer->name + " has lost its XDP program", false};
   if (!active_features(inner->name, kFeaturesOff).empty()) {
     return {inner->name + " has offloads switched on", false};
   }
@@ -155,9 +156,7 @@ void ConduitDevice::mend() {
   }
   switch_features_off(inner->name, kFeaturesOff);
   if (!beside_) switch_features_off(inner->name, kOurTagOff);
-  std::uint32_t attached = 0;
-  bpf_xdp_query_id(peer_, XDP_FLAGS_DRV_MODE, &attached);
-  if (attached != program_id()) {
+  if (xdp_program(peer_) != program_id()) {
     bpf_xdp_detach(peer_, XDP_FLAGS_SKB_MODE, nullptr);  // one of another mode would be in the way
     const int error = bpf_xdp_attach(peer_, program_fd(), XDP_FLAGS_DRV_MODE, nullptr);
     if (error != 0) throw BackendError::from_errno("cannot attach XDP to " + outer->name, error);
