@@ -246,6 +246,15 @@ Port apply_options(Port base, const std::map<std::string, OptionValue>& options)
 /// All keys of a port, in the order of the documentation, those refused by name too.
 std::vector<std::string> port_option_names();
 
+/// What `--help` and the manual page say of an option.
+struct OptionHelp {
+  std::string argument;  // what stands for the value, "MAC"; empty for a flag
+  std::string text;      // one line
+};
+
+/// Of a key of a port; nothing if it is not one.
+OptionHelp option_help(const std::string& key);
+
 /// What a port's key takes, so that a client can turn words into values; nothing if it is not a
 /// key. Kind::list and Kind::table take a single string or a list of them too. Keys that are
 /// refused by name are Kind::other.

@@ -6,9 +6,9 @@
 #include "config/options.hpp"
 
 #include <charconv>
-#include <numeric>
 #include <utility>
 
+#include "config/nearest.hpp"
 #include "config/text.hpp"
 
 namespace bulkhead::config {
@@ -45,22 +45,6 @@ std::string describe(const OptionValue& value) {
       return value.string.empty() ? "a value of another kind" : value.string;
   }
   return {};
-}
-
-/// Edits that turn one text into the other (Levenshtein).
-std::size_t distance(std::string_view from, std::string_view to) {
-  std::vector<std::size_t> row(to.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < to.size(); ++j) {
-      const std::size_t replaced = diagonal + (from[i] == to[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
 }
 
 bool set_number(std::uint32_t& target, const OptionValue& value, std::uint32_t max) {
@@ -651,38 +635,125 @@ const std::vector<Key<Segment>>& segment_keys() {
 const std::vector<Key<Port>>& port_keys() {
   const std::string flag = "true or false";
   static const std::vector<Key<Port>> keys = {
-      {"segment", Kind::string, "a name: 1 to 32 letters, digits, '_', '.' or '-'", set_segment,
-       get_word<Port, &Port::segment>},
-      {"device", Kind::string,
-       "a network device's name: 1 to 15 bytes without '/', ':' and white space", set_device,
-       get_word<Port, &Port::device>},
-      {"attach", Kind::string, "\"auto\", \"conduit\" or \"xdp\"", set_attach, get_attach},
-      {"vhost", Kind::other, "", nullptr, nullptr},
-      {"vhost_mode", Kind::other, "", nullptr, nullptr},
-      {"mac", Kind::list, "a MAC address such as \"52:54:00:9f:5d:c1\", a list of them, or \"any\"",
-       set_mac, get_mac},
-      {"ip", Kind::list, "an address such as \"192.168.50.13/24\", a list of them, or \"any\"",
-       set_ip, get_ip},
-      {"prefixes", Kind::list, "a prefix such as \"2001:db8:50:1::/64\", or a list of them",
-       set_prefixes, get_list<&Port::prefixes>},
-      {"routes", Kind::list, "a prefix such as \"10.0.0.0/8\", or a list of them", set_routes,
-       get_list<&Port::routes>},
-      {"link_local", Kind::list, "\"mac\", \"any\", or a list of addresses in fe80::/64",
-       set_link_local, get_link_local},
-      {"shared", Kind::list, "a MAC address, an IP address, or a list of such", set_shared,
-       get_shared},
-      {"allow", Kind::list, "a role such as \"router\", or a list of them", set_allow,
-       get_list<&Port::allow>},
-      {"limit", Kind::table, "rates by kind, such as { broadcast = 500, arp_nd = \"none\" }",
-       set_limit, get_limit},
-      {"mac_max", Kind::integer, "1 to " + std::to_string(kMacMaxMax), set_mac_max, get_mac_max},
-      {"worker", Kind::integer, "0 to " + std::to_string(kWorkersMax - 1), set_worker, get_worker},
-      {"trusted", Kind::boolean, flag, set_flag<&Port::trusted>, get_flag<&Port::trusted>},
-      {"isolated", Kind::boolean, flag, set_flag<&Port::isolated>, get_flag<&Port::isolated>},
-      {"enforce", Kind::boolean, flag, set_flag<&Port::enforce>, get_flag<&Port::enforce>},
-      {"unknown", Kind::boolean, flag, set_flag<&Port::unknown>, get_unknown},
-      {"transit", Kind::boolean, flag, set_flag<&Port::transit>, get_flag<&Port::transit>},
-      {"take_over", Kind::boolean, flag, set_flag<&Port::take_over>, get_flag<&Port::take_over>},
+      {"segment",
+       Kind::string,
+       "a name: 1 to 32 letters, digits, '_', '.' or '-'",
+       set_segment,
+       get_word<Port, &Port::segment>,
+       {"NAME", "the network that the port is in; default without it"}},
+      {"device",
+       Kind::string,
+       "a network device's name: 1 to 15 bytes without '/', ':' and white space",
+       set_device,
+       get_word<Port, &Port::device>,
+       {"DEVICE", "the network device that becomes the port, such as tap1"}},
+      {"attach",
+       Kind::string,
+       "\"auto\", \"conduit\" or \"xdp\"",
+       set_attach,
+       get_attach,
+       {"WAY", "auto, conduit, or xdp for a NIC that can"}},
+      {"vhost", Kind::other, "", nullptr, nullptr, {"PATH", "not supported yet"}},
+      {"vhost_mode", Kind::other, "", nullptr, nullptr, {"MODE", "not supported yet"}},
+      {"mac",
+       Kind::list,
+       "a MAC address such as \"52:54:00:9f:5d:c1\", a list of them, or \"any\"",
+       set_mac,
+       get_mac,
+       {"MAC", "MAC addresses that the port may use; any: it is not checked"}},
+      {"ip",
+       Kind::list,
+       "an address such as \"192.168.50.13/24\", a list of them, or \"any\"",
+       set_ip,
+       get_ip,
+       {"ADDRESS",
+        "IP addresses that the port may use, with the length of the subnet; any: they are not "
+        "checked"}},
+      {"prefixes",
+       Kind::list,
+       "a prefix such as \"2001:db8:50:1::/64\", or a list of them",
+       set_prefixes,
+       get_list<&Port::prefixes>,
+       {"PREFIX", "whole prefixes that are the port's own"}},
+      {"routes",
+       Kind::list,
+       "a prefix such as \"10.0.0.0/8\", or a list of them",
+       set_routes,
+       get_list<&Port::routes>,
+       {"PREFIX", "prefixes that it may send from and be sent to as a router"}},
+      {"link_local",
+       Kind::list,
+       "\"mac\", \"any\", or a list of addresses in fe80::/64",
+       set_link_local,
+       get_link_local,
+       {"ADDRESS", "mac: those made of its MACs; any: what nobody else has; or a list"}},
+      {"shared",
+       Kind::list,
+       "a MAC address, an IP address, or a list of such",
+       set_shared,
+       get_shared,
+       {"ADDRESS", "MACs and IP addresses that several ports hold by turns, as VRRP has them"}},
+      {"allow",
+       Kind::list,
+       "a role such as \"router\", or a list of them",
+       set_allow,
+       get_list<&Port::allow>,
+       {"ROLE", "what it may be: dhcp-server, router, querier, vrrp, routing"}},
+      {"limit",
+       Kind::table,
+       "rates by kind, such as { broadcast = 500, arp_nd = \"none\" }",
+       set_limit,
+       get_limit,
+       {"KIND=RATE",
+        "frames a second of broadcast, multicast, arp_nd or dhcp; 0 forbids, none lifts"}},
+      {"mac_max",
+       Kind::integer,
+       "1 to " + std::to_string(kMacMaxMax),
+       set_mac_max,
+       get_mac_max,
+       {"N", "how many addresses are learned on it at most"}},
+      {"worker",
+       Kind::integer,
+       "0 to " + std::to_string(kWorkersMax - 1),
+       set_worker,
+       get_worker,
+       {"N", "the worker that has the port; else one is chosen"}},
+      {"trusted",
+       Kind::boolean,
+       flag,
+       set_flag<&Port::trusted>,
+       get_flag<&Port::trusted>,
+       {"", "an uplink or a host: its sources are not checked"}},
+      {"isolated",
+       Kind::boolean,
+       flag,
+       set_flag<&Port::isolated>,
+       get_flag<&Port::isolated>,
+       {"", "reaches only ports that are not isolated"}},
+      {"enforce",
+       Kind::boolean,
+       flag,
+       set_flag<&Port::enforce>,
+       get_flag<&Port::enforce>,
+       {"", "false: shadow mode, which counts what it would drop"}},
+      {"unknown",
+       Kind::boolean,
+       flag,
+       set_flag<&Port::unknown>,
+       get_unknown,
+       {"", "frames to an address that nobody has go there, too"}},
+      {"transit",
+       Kind::boolean,
+       flag,
+       set_flag<&Port::transit>,
+       get_flag<&Port::transit>,
+       {"", "trusted ports that both say so reach each other"}},
+      {"take_over",
+       Kind::boolean,
+       flag,
+       set_flag<&Port::take_over>,
+       get_flag<&Port::take_over>,
+       {"", "the device may carry addresses or the default route of the host"}},
   };
   return keys;
 }
@@ -712,18 +783,7 @@ const std::vector<Key<Static>>& static_keys() {
 
 std::string unknown(std::string_view what, std::string_view name,
                     const std::vector<std::string>& known) {
-  const std::string text = "unknown " + std::string(what) + ' ' + quoted(name) + "; ";
-  const auto farness = [&](const std::string& other) { return distance(name, other); };
-  const auto nearest = std::min_element(
-      known.begin(), known.end(),
-      [&](const auto& left, const auto& right) { return farness(left) < farness(right); });
-  // Two slips make a typing error; more, or as many as there are letters, another word.
-  if (farness(*nearest) <= 2 && farness(*nearest) < nearest->size()) {
-    return text + "did you mean " + quoted(*nearest) + '?';
-  }
-  std::string list;
-  for (const auto& other : known) list += (list.empty() ? "" : ", ") + other;
-  return text + "known are " + list;
+  return "unknown " + std::string(what) + ' ' + quoted(name) + "; " + suggestion(name, known);
 }
 
 std::string must_be(const std::string& name, const std::string& takes, const OptionValue& value) {
@@ -751,6 +811,11 @@ std::vector<std::string> port_option_names() {
   std::vector<std::string> names;
   for (const auto& key : port_keys()) names.push_back(key.name);
   return names;
+}
+
+OptionHelp option_help(const std::string& key) {
+  const Key<Port>* found = find(port_keys(), key);
+  return found ? found->help : OptionHelp{};
 }
 
 std::optional<OptionValue::Kind> option_kind(const std::string& key) {

@@ -37,6 +37,7 @@ struct Key {
   /// What set() would have to be given for a fresh Target to say the same; nothing if it says that
   /// already. Null if `set` is.
   std::optional<OptionValue> (*get)(const Target&);
+  OptionHelp help{};  // of the keys that are options of a command, too
 };
 
 const std::vector<Key<Config>>& bulkhead_keys();

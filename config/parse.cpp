@@ -13,6 +13,7 @@
 
 #include "config/options.hpp"
 #include "config/text.hpp"
+#include "config/toml_fault.hpp"
 
 namespace bulkhead::config {
 namespace {
@@ -171,7 +172,8 @@ toml::table read_toml(const std::string& text, const std::string& file) {
   try {
     return toml::parse(std::string_view(text));
   } catch (const toml::parse_error& error) {
-    fail(file, begin_of(error.source()), printable(error.description()));
+    const TomlFault fault = toml_fault(text, begin_of(error.source()), error.description());
+    fail(file, fault.position, fault.text);
   }
 }
 

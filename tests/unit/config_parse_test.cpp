@@ -179,13 +179,42 @@ TEST(Parse, DefaultSegmentMayBeDeclared) {
 }
 
 TEST(Parse, SyntaxErrorsNameThePlaceOnOneLine) {
-  EXPECT_EQ(error_of("[port.vm1]\ndevice = \n"),
-            "b.toml:2:10: Error while parsing key-value pair: expected value, saw '\\n'");
+  EXPECT_EQ(error_of("[port.vm1]\ndevice = \n"), "b.toml:2:10: a value is missing behind the =");
   EXPECT_EQ(error_of("[port.vm1]\n[port.vm1]\n"),
-            "b.toml:2:1: Error while parsing table header: cannot redefine existing table "
+            "b.toml:2:1: no TOML: parsing table header: cannot redefine existing table "
             "'port.vm1'");
-  EXPECT_EQ(error_of("a = \"x\ny\"").substr(0, 12), "b.toml:1:7: ");
+  EXPECT_EQ(error_of("[port.vm1\n"),
+            "b.toml:1:10: no TOML: parsing table header: expected ']', saw '\\n'");
   EXPECT_EQ(error_of("x = \xff\n").substr(0, 9), "b.toml:1:");
+}
+
+// The library says of these "unescaped control characters", "expected 'true'" and the like.
+TEST(Parse, AMissingQuoteIsCalledOneWhereTheTextBegins) {
+  const std::string fault = "a text begins here and never ends; close it with ";
+  EXPECT_EQ(error_of("[port.vm1]\ndevice = \"tap1\nmac = \"any\"\n"),
+            "b.toml:2:10: " + fault + '"');
+  EXPECT_EQ(error_of("[port.vm1]\r\ndevice = \"tap1\r\n"), "b.toml:2:10: " + fault + '"');
+  EXPECT_EQ(error_of("[port.vm1]\ndevice = \"tap1"), "b.toml:2:10: " + fault + '"');
+  EXPECT_EQ(error_of("[port.vm1]\ndevice = 'tap1\n"), "b.toml:2:10: " + fault + '\'');
+  EXPECT_EQ(error_of("[port.vm1]\nmac = [\"52:54:00:00:00:01, \"x\"]\n"),
+            "b.toml:2:30: " + fault + '"');
+  EXPECT_EQ(error_of("[port.vm1]\nip = [\"10.0.0.1/24\"\n[port.vm2]\n"),
+            "b.toml:3:1: a list is not closed before here; a comma or its ] is missing");
+}
+
+TEST(Parse, AControlCharacterInATextIsCalledOne) {
+  EXPECT_EQ(error_of("[port.vm1]\ndevice = \"a\x1b\"\n"),
+            "b.toml:2:12: a control character stands in this text; remove it, or write it as "
+            "\\u001b");
+}
+
+TEST(Parse, AValueWithoutQuotesIsNamed) {
+  const std::string fault = " is no number, true or false; texts stand in quotes";
+  EXPECT_EQ(error_of("[port.vm1]\ndevice = tap1\n"), "b.toml:2:10: \"tap1\"" + fault);
+  EXPECT_EQ(error_of("[port.vm1]\ntrusted = True # yes\n"), "b.toml:2:11: \"True\"" + fault);
+  EXPECT_EQ(error_of("[port.vm1]\nmac = 52:54:00:00:00:01\n"),
+            "b.toml:2:7: \"52:54:00:00:00:01\"" + fault);
+  EXPECT_EQ(error_of("[port.vm1]\nmac = [any]\n"), "b.toml:2:8: \"any\"" + fault);
 }
 
 TEST(Parse, UnknownTablesAndKeysAreRefused) {
@@ -202,7 +231,9 @@ TEST(Parse, UnknownTablesAndKeysAreRefused) {
             "ip, prefixes, routes, link_local, shared, allow, limit, mac_max, worker, trusted, "
             "isolated, enforce, unknown, transit, take_over");
   EXPECT_EQ(error_of("[segment.lan]\nage = 1\n"),
-            "b.toml:2:1: segment lan: unknown key \"age\"; known are ageing, mac_limit");
+            "b.toml:2:1: segment lan: unknown key \"age\"; did you mean \"ageing\"?");
+  EXPECT_EQ(error_of("[segment.lan]\nsize = 1\n"),
+            "b.toml:2:1: segment lan: unknown key \"size\"; known are ageing, mac_limit");
   EXPECT_EQ(error_of("[bulkhead]\nworker = 1\n"),
             "b.toml:2:1: bulkhead: unknown key \"worker\"; did you mean \"workers\"?");
   EXPECT_EQ(error_of("[port.eth0.100]\ndevice = \"eth0.100\"\n"),

@@ -580,6 +580,16 @@ TEST(OptionKind, SaysWhatAKeyTakes) {
   EXPECT_EQ(option_kind("macc"), std::nullopt);
 }
 
+TEST(OptionHelp, SaysOfEveryOptionWhatItIsInALine) {
+  for (const std::string& key : port_option_names()) {
+    const OptionHelp help = option_help(key);
+    EXPECT_FALSE(help.text.empty()) << key;
+    EXPECT_EQ(help.text.find('\n'), std::string::npos) << key;
+    EXPECT_EQ(help.argument.empty(), option_kind(key) == Kind::boolean) << key;
+  }
+  EXPECT_EQ(option_help("macc").text, "");
+}
+
 TEST(SameAs, ComparesEverythingButThePosition) {
   const Port port = guest("vm1", "tap1");
   Port other = port;
