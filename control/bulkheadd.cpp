@@ -1,12 +1,14 @@
 // bulkheadd: the bridge. Reads its configuration and runs in the foreground.
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <stdexcept>
 
 #include "backends/privileges.hpp"
 #include "config/config.hpp"
 #include "control/bridge/objection.hpp"
 #include "control/daemon.hpp"
 #include "control/log.hpp"
+#include "control/usage.hpp"
 #include "control/version.hpp"
 
 namespace {
@@ -35,17 +37,22 @@ int main(int argc, char** argv) {
   std::string file, socket;
   bool check_only = false, check_devices = false;
   CLI::App app{"bulkheadd: a userspace software bridge with built-in isolation"};
-  app.add_option("--config", file, "configuration file (TOML)")->required();
-  app.add_option("--socket", socket, "control socket, instead of the configuration's");
+  app.add_option("--config", file, "configuration file (TOML)")->option_text("FILE")->required();
+  app.add_option("--socket", socket, "control socket, instead of the configuration's")
+      ->option_text("PATH");
   app.add_flag("--check", check_only, "check the configuration and end");
   app.add_flag("--devices", check_devices, "with --check: look at the ports' devices, too");
   app.set_version_flag("--version", std::string("bulkheadd ") + bulkhead::control::kVersion);
+  app.name("bulkheadd");
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& done) {
-    return app.exit(done);
-  } catch (const CLI::ParseError& error) {
-    return fail(kUsage, std::string(error.what()) + "; see bulkheadd --help");
+    const std::string asked =
+        bulkhead::control::parse_words(app, bulkhead::control::words_of(argc, argv));
+    if (!asked.empty()) {
+      std::cout << asked;
+      return kDone;
+    }
+  } catch (const std::invalid_argument& fault) {
+    return fail(kUsage, fault.what());
   }
   bulkhead::config::Config config;
   try {

@@ -47,7 +47,7 @@ class Daemon {
 
  private:
   void change(config::Config next);
-  void reload();
+  config::Changes reload();
   template <class Step>
   void attempt(const char* what, Step&& step);
   void complain(const char* what, const char* why);
@@ -88,7 +88,7 @@ Daemon::Daemon(const BoundSocket& bound, StateFile& state_file, const StateFile:
                 if (socket_) socket_->publish("port", Methods::port_event_json(port, state));
               }),
       methods_({bridge_, [this](config::Config next) { change(std::move(next)); },
-                [this] { reload(); }}),
+                [this] { return reload(); }}),
       devices_(context_, ::dup(monitor_.fd())),
       worker_(context_, ::dup(bridge_.engine().event_fd())),
       signals_(context_, SIGTERM, SIGINT, SIGHUP),
@@ -131,8 +131,8 @@ void Daemon::change(config::Config next) {
 }
 
 // All or nothing: what is wrong with the file is thrown before anything is touched.
-void Daemon::reload() {
-  const config::Config& running = bridge_.config();
+config::Changes Daemon::reload() {
+  const config::Config running = bridge_.config();
   config::Config next = config::load(running.file);
   const auto refuse = [&](const char* key) {
     throw config::ConfigError(running.file + ": " + key +
@@ -154,7 +154,9 @@ void Daemon::reload() {
   const std::string level = next.log;
   change(std::move(next));
   spdlog::set_level(spdlog::level::from_str(level));
-  spdlog::info("reloaded {}: {} ports", bridge_.config().file, bridge_.config().ports.size());
+  const config::Changes changes = config::changes_between(running, bridge_.config());
+  spdlog::info("reloaded {}: {}", running.file, config::to_text(changes));
+  return changes;
 }
 
 void Daemon::follow_signals() {

@@ -21,7 +21,7 @@ _bulkhead() {
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; ++i)); do
     case ${COMP_WORDS[i]} in
-      --json | --trusted | --isolated | --enforce | --unknown | --transit | --take-over) ;;
+      --json | --icmp | --arp | --nd | --dhcp | --trusted | --isolated | --enforce | --unknown | --transit | --take-over) ;;
       -*) ((++i)) ;; # and its value
       *)
         # Two words of `port` and `fdb` are the command, one of the others.
@@ -39,7 +39,7 @@ _bulkhead() {
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
       ;;
-    --port) words=$(_bulkhead_values name) ;;
+    --port | --to) words=$(_bulkhead_values name) ;;
     --segment) words=$(_bulkhead_values segment) ;;
     --device) words=$(ls /sys/class/net) ;;
     --reason)
@@ -48,7 +48,7 @@ _bulkhead() {
     --attach) words="auto conduit xdp" ;;
     --allow) words="dhcp-server router querier vrrp routing" ;;
     --mac | --ip | --prefixes | --routes | --link-local | --shared | --limit) return ;;
-    --mac-max | --count) return ;;
+    --mac-max | --worker | --count | --tcp | --udp) return ;;
     --interval) words="500ms 1s 2s 5s 10s" ;;
     --sort) words="rate drops name" ;;
     *)

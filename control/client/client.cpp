@@ -13,6 +13,23 @@
 
 namespace bulkhead::control {
 
+namespace {
+
+/// What connect() said, and what to do about it.
+std::string why_no_connection(int error) {
+  switch (error) {
+    case EACCES:
+    case EPERM:
+      return "permission denied; run this as root, or, to look only, as a member of the group "
+             "bulkhead";
+    default:
+      return std::string(std::strerror(error)) +
+             "; is bulkheadd running? choose another with --socket";
+  }
+}
+
+}  // namespace
+
 Client::Client(const std::string& path) : path_(path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -24,8 +41,7 @@ Client::Client(const std::string& path) : path_(path) {
   if (::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return;
   const int error = errno;
   ::close(fd_);
-  throw ClientError(kExitFailed, "socket " + path + ": " + std::strerror(error) +
-                                     "; is bulkheadd running? choose another with --socket");
+  throw ClientError(kExitFailed, "socket " + path + ": " + why_no_connection(error));
 }
 
 Client::~Client() { ::close(fd_); }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ctime>
 #include <set>
 #include <string>
 #include <vector>
@@ -76,6 +77,15 @@ std::string device_of(const Json& port) {
                         port["zero_copy"].get<bool>() ? "zero-copy" : "copy");
   }
   return text + ')';
+}
+
+/// 10:55:06.123 of local time.
+std::string time_text(std::int64_t time_us) {
+  const auto seconds = static_cast<std::time_t>(time_us / 1'000'000);
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  return fmt::format("{:02}:{:02}:{:02}.{:03}", local.tm_hour, local.tm_min, local.tm_sec,
+                     time_us / 1'000 % 1'000);
 }
 
 /// What a drop reason means, and what to do about it.
@@ -154,7 +164,9 @@ std::string share_text(const Json& ingress) {
 void show_stats(std::ostream& out, const Json& stats) {
   std::set<std::string> reasons;
   const auto note = [&](const Json& drops) {
-    for (const auto& [reason, count] : drops.items()) reasons.insert(reason);
+    for (const auto& [reason, count] : drops.items()) {
+      if (count != 0) reasons.insert(reason);
+    }
   };
   for (const Json& port : stats) {
     const Json& in = port["ingress"];
@@ -181,6 +193,7 @@ void show_stats(std::ostream& out, const Json& stats) {
 void show_text(std::ostream& out, const Json& text) { out << text.get<std::string>(); }
 
 void show_explanation(std::ostream& out, const Json& explanation) {
+  if (explanation.contains("made")) out << text_of(explanation["made"]["text"]) << '\n';
   Table table({"", "CHECK", "DETAIL"});
   for (const Json& check : explanation["checks"]) {
     table.add({check["passed"].get<bool>() ? "pass" : "FAIL", text_of(check["check"]),
@@ -199,10 +212,15 @@ void show_explanation(std::ostream& out, const Json& explanation) {
   if (!reason.is_null()) out << text_of(reason) << ", " << help_of(text_of(reason)) << '\n';
 }
 
+void show_changes(std::ostream& out, const Json& changes) {
+  out << changes.value("text", "") << '\n';
+}
+
 void show_event(std::ostream& out, const Json& event) {
+  if (event.contains("time_us")) out << time_text(event["time_us"].get<std::int64_t>()) << ' ';
   out << text_of(event["event"]);
   for (const auto& [name, value] : event.items()) {
-    if (name != "event") out << ' ' << name << ' ' << text_of(value);
+    if (name != "event" && name != "time_us") out << ' ' << name << ' ' << text_of(value);
   }
   out << std::endl;
 }

@@ -13,6 +13,8 @@ void show_fdb(std::ostream& out, const nlohmann::json& entries);
 void show_stats(std::ostream& out, const nlohmann::json& stats);
 void show_explanation(std::ostream& out, const nlohmann::json& explanation);
 void show_text(std::ostream& out, const nlohmann::json& text);
+/// What a reload changed.
+void show_changes(std::ostream& out, const nlohmann::json& changes);
 void show_event(std::ostream& out, const nlohmann::json& event);
 
 }  // namespace bulkhead::control

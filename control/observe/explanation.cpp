@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 
+#include "control/observe/owner.hpp"
 #include "dataplane/parse.hpp"
 
 namespace bulkhead::control {
@@ -74,38 +74,19 @@ std::string join_roles(const config::Port& port) {
 }
 
 /// ", which is port vm2's", if an address that `from` may not use has an owner.
-std::string owner_of(const Bridge& bridge, const config::Port& from,
-                     const std::function<bool(const config::Port&)>& has) {
-  for (const auto& [name, port] : bridge.config().ports) {
-    if (name != from.name && port.segment == from.segment && has(port)) {
-      return ", which is port " + name + "'s";
-    }
-  }
-  return {};
+std::string whose(const config::Port* owner, const config::Port& from) {
+  return owner == nullptr || owner->name == from.name ? ""
+                                                      : ", which is port " + owner->name + "'s";
 }
 
-std::string owner_of(const Bridge& bridge, const config::Port& from, MacAddress mac) {
-  return owner_of(bridge, from, [mac](const config::Port& port) {
-    return std::ranges::find(port.macs, mac) != port.macs.end() ||
-           std::ranges::find(port.shared_macs, mac) != port.shared_macs.end();
-  });
+std::string owner_text(const Bridge& bridge, const config::Port& from, MacAddress mac) {
+  return whose(owner_of(bridge.config(), from, mac), from);
 }
 
-std::string owner_of(const Bridge& bridge, const config::Port& from, bool is_v6,
-                     IpAddress address) {
-  const auto prefix = config::parse_prefix(ip_text(is_v6, address) + (is_v6 ? "/128" : "/32"));
-  if (!prefix) return {};
-  const auto is_same = [&](const config::InterfaceAddress& other) {
-    return config::host_of(other) == *prefix;
-  };
-  return owner_of(bridge, from, [&](const config::Port& port) {
-    return std::ranges::any_of(port.addresses, is_same) ||
-           std::ranges::any_of(port.shared_addresses, is_same) ||
-           std::ranges::any_of(port.link_locals, is_same) ||
-           std::ranges::any_of(port.prefixes, [&](const config::Prefix& other) {
-             return config::covers(other, *prefix);
-           });
-  });
+std::string owner_text(const Bridge& bridge, const config::Port& from, bool is_v6,
+                       IpAddress address) {
+  const auto host = config::parse_prefix(ip_text(is_v6, address) + (is_v6 ? "/128" : "/32"));
+  return host ? whose(owner_of(bridge.config(), from, *host), from) : "";
 }
 
 /// The rate that holds for what the frame is, as budget_of() in dataplane/decide.hpp counts it.
@@ -175,7 +156,7 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
   const std::string at = egress == nullptr ? "?" : egress->name;
   const char* flaw = kFlawTexts[static_cast<std::size_t>(frame.flaw)];
   const auto owner_if_failed = [&](bool is_v6, IpAddress address) {
-    return step.passed ? std::string() : owner_of(bridge, *from, is_v6, address);
+    return step.passed ? std::string() : owner_text(bridge, *from, is_v6, address);
   };
   switch (step.check) {
     case Check::whole_header:
@@ -186,7 +167,7 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
       return fmt::format("source {}, destination {}", mac, to);
     case Check::source_binding:
       return fmt::format("source {}{}, port {} has {}", mac,
-                         step.passed ? std::string() : owner_of(bridge, *from, frame.source),
+                         step.passed ? std::string() : owner_text(bridge, *from, frame.source),
                          from->name, join_macs(*from));
     case Check::no_tag:
     case Check::ethertype:
@@ -245,9 +226,10 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
       if (frame.destination.is_group() && (frame.message == Message::arp_request ||
                                            frame.message == Message::neighbor_solicitation)) {
         const IpAddress asked = v6 ? frame.target : frame.receiver;
-        return fmt::format("asks for {}{}", ip_text(v6, asked), owner_of(bridge, *from, v6, asked));
+        return fmt::format("asks for {}{}", ip_text(v6, asked),
+                           owner_text(bridge, *from, v6, asked));
       }
-      return fmt::format("destination {}{}", to, owner_of(bridge, *from, frame.destination));
+      return fmt::format("destination {}{}", to, owner_text(bridge, *from, frame.destination));
     case Check::arp_destination:
     case Check::no_bridge_control:
     case Check::known_destination:

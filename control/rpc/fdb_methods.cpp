@@ -1,5 +1,7 @@
 // `fdb show`, `fdb add`, `fdb del` and `fdb flush`: the MAC table.
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "control/rpc/method.hpp"
 #include "control/rpc/parameters.hpp"
@@ -34,15 +36,18 @@ bool remove_statics(config::Config& config, MacAddress mac, const std::string& s
 
 }  // namespace
 
-// In this order: what is bound, port by port; what is static; what is learned.
+// In this order: what is bound, port by port; what is static; what is learned. A static address is
+// not said again where a worker has learned it.
 LongAnswer fdb_show(const MethodContext& context, const Json& json) {
   Parameters parameters("fdb.show", json);
   const FdbFilter filter{parameters.word("port"), parameters.word("segment")};
   parameters.finish();
   if (filter.port) context.require_port(*filter.port);
   if (filter.segment) context.require_segment(*filter.segment);
-  const auto next = [&context, filter, bound = std::string(), fixed = std::size_t{0},
-                     learned = Engine::FdbPlace{}]() mutable -> std::optional<Json> {
+  const auto next =
+      [&context, filter, bound = std::string(), fixed = std::size_t{0},
+       learned = Engine::FdbPlace{},
+       said = std::set<std::pair<std::string, MacAddress>>()]() mutable -> std::optional<Json> {
     Json rows = Json::array();
     const auto& statics = context.bridge.config().statics;
     if (const auto ports = context.ports_behind(bound); !ports.empty()) {
@@ -55,13 +60,16 @@ LongAnswer fdb_show(const MethodContext& context, const Json& json) {
     } else if (fixed < statics.size()) {
       for (std::size_t i = 0; i < LongAnswer::kRowsPerPiece && fixed < statics.size(); ++i) {
         const config::Static& entry = statics[fixed++];
-        filter.add(rows, entry.mac, entry.port, context.port_named(entry.port).segment, "static",
-                   0);
+        const std::string& segment = context.port_named(entry.port).segment;
+        said.insert({segment, entry.mac});
+        filter.add(rows, entry.mac, entry.port, segment, "static", 0);
       }
     } else if (!learned.at_end) {
       for (const CopyFdb::Row& row : context.bridge.engine().learned(learned)) {
-        filter.add(rows, row.mac, context.bridge.name_of(row.port).value_or("?"),
-                   context.bridge.segment_name(row.segment), "learned", row.age_ms / 1000);
+        const std::string segment = context.bridge.segment_name(row.segment);
+        if (said.contains({segment, row.mac})) continue;
+        filter.add(rows, row.mac, context.bridge.name_of(row.port).value_or("?"), segment,
+                   "learned", row.age_ms / 1000);
       }
     } else {
       return std::nullopt;
@@ -118,8 +126,11 @@ Json fdb_del(const MethodContext& context, const Json& json) {
 Json fdb_flush(const MethodContext& context, const Json& json) {
   Parameters parameters("fdb.flush", json);
   const auto port = parameters.word("port");
+  const auto segment = parameters.word("segment");
   parameters.finish();
+  if (segment) context.require_segment(*segment);
   FlushFdb::What flush;
+  if (segment) flush.segment = context.bridge.segment_index(*segment);
   if (port) flush.port = context.bridge.status_of(context.port_named(*port).name).index;
   return {{"flushed", context.bridge.engine().flush(flush)}};
 }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "config/changes.hpp"
 #include "control/bridge/bridge.hpp"
 #include "control/rpc/long_answer.hpp"
 
@@ -36,7 +37,7 @@ class FailureError : public std::runtime_error {
 struct MethodContext {
   Bridge& bridge;
   std::function<void(config::Config)> change;  // checks, keeps and puts in force, or throws
-  std::function<void()> reload;  // reads the configuration's file and does the same, or throws
+  std::function<config::Changes()> reload;     // reads the configuration's file again, or throws
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 
   /// Throw FailureError if there is none.

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string_view>
 #include <utility>
+#include <vector>
+
+#include "config/nearest.hpp"
 
 namespace bulkhead::control {
 namespace {
@@ -36,6 +40,13 @@ constexpr std::array kMethods{
     Method{"save", Effect::reads, save},
 };
 
+template <class Things>
+std::vector<std::string> names_of(const std::map<std::string, Things>& things) {
+  std::vector<std::string> names;
+  for (const auto& [name, thing] : things) names.push_back(name);
+  return names;
+}
+
 const Method* find(const std::string& name) {
   const auto* found = std::ranges::find(kMethods, name, &Method::name);
   return found == kMethods.end() ? nullptr : found;
@@ -54,6 +65,12 @@ LongAnswer Methods::call_long(const std::string& method, const Json& parameters)
 bool Methods::answers_at_length(const std::string& method) {
   const Method* found = find(method);
   return found != nullptr && found->carry_out_long != nullptr;
+}
+
+std::vector<std::string> Methods::names() {
+  std::vector<std::string> names;
+  for (const Method& method : kMethods) names.emplace_back(method.name);
+  return names;
 }
 
 bool Methods::knows(const std::string& method) {
@@ -77,7 +94,10 @@ Json drops_json(const std::array<std::uint64_t, kDropReasonCount>& drops) {
 const config::Port& MethodContext::port_named(const std::string& name) const {
   const auto place = bridge.config().ports.find(name);
   if (place != bridge.config().ports.end()) return place->second;
-  throw FailureError("port " + name + ": there is none; `bulkhead port show` lists them");
+  const auto meant = config::nearest(name, names_of(bridge.config().ports));
+  throw FailureError("port " + name + ": there is none; " +
+                     (meant ? "did you mean \"" + *meant + "\"?"
+                            : std::string("`bulkhead port show` lists them")));
 }
 
 // By name: ports may come and go between two pieces.
@@ -112,7 +132,8 @@ LongAnswer MethodContext::list_ports(const std::optional<std::string>& only, Por
 
 void MethodContext::require_segment(const std::string& name) const {
   if (bridge.config().segments.contains(name)) return;
-  throw FailureError("segment " + name + ": there is none");
+  throw FailureError("segment " + name + ": there is none; " +
+                     config::suggestion(name, names_of(bridge.config().segments)));
 }
 
 std::uint64_t MethodContext::uptime_seconds() const {

@@ -80,11 +80,42 @@ std::string Parameters::required_text(const std::string& name) {
   missing(name);
 }
 
+std::optional<std::int64_t> Parameters::number(const std::string& name, std::int64_t min,
+                                               std::int64_t max) {
+  const Json* value = find(name);
+  if (value == nullptr) return std::nullopt;
+  const bool is_number = value->is_number_integer() &&
+                         !(value->is_number_unsigned() && value->get<std::uint64_t>() > INT64_MAX);
+  if (is_number && *value >= min && *value <= max) return value->get<std::int64_t>();
+  throw UsageError(method_ + ": " + name + " must be a number from " + std::to_string(min) +
+                   " to " + std::to_string(max));
+}
+
+bool Parameters::flag(const std::string& name) {
+  const Json* value = find(name);
+  if (value == nullptr) return false;
+  if (!value->is_boolean()) throw UsageError(method_ + ": " + name + " must be true or false");
+  return value->get<bool>();
+}
+
+std::vector<std::string> Parameters::words(const std::string& name) {
+  const Json* value = find(name);
+  if (value == nullptr) return {};
+  const auto is_word = [](const Json& element) {
+    return element.is_string() && element.get_ref<const std::string&>().size() <= kWordMax;
+  };
+  if (!value->is_array() || !std::ranges::all_of(*value, is_word)) {
+    throw UsageError(method_ + ": " + name + " must be a list of words");
+  }
+  return value->get<std::vector<std::string>>();
+}
+
 std::optional<MacAddress> Parameters::mac(const std::string& name) {
   const auto value = word(name);
   if (!value) return std::nullopt;
   if (const auto parsed = config::parse_mac(*value)) return *parsed;
-  throw UsageError(method_ + ": \"" + *value + "\" is not a MAC address");
+  throw UsageError(method_ + ": \"" + *value +
+                   "\" is not a MAC address; write it as 52:54:00:9f:5d:c1");
 }
 
 MacAddress Parameters::required_mac(const std::string& name) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "control/rpc/method.hpp"
 
@@ -22,6 +23,11 @@ class Parameters {
   std::optional<std::string> word(const std::string& name);
   std::string required_text(const std::string& name);
   std::string required_word(const std::string& name);
+  std::optional<std::int64_t> number(const std::string& name, std::int64_t min, std::int64_t max);
+  /// False if it is not there.
+  bool flag(const std::string& name);
+  /// Empty if it is not there.
+  std::vector<std::string> words(const std::string& name);
   std::optional<MacAddress> mac(const std::string& name);
   MacAddress required_mac(const std::string& name);
   /// What is left, as options of a port.

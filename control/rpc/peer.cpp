@@ -55,7 +55,7 @@ void Peer::close() {
   if (!socket_.is_open()) return;
   boost::system::error_code ignored;
   socket_.close(ignored);
-  kinds_.clear();
+  subscription_ = {};
   capture_.reset();
   pieces_.reset();
   capture_turn_.cancel();
@@ -135,7 +135,8 @@ void Peer::answer_line() {
 
 void Peer::answer_request(const std::string& line) {
   RpcAnswer reply = answer(peers_->methods, line, may_change_);
-  if (reply.subscribe) kinds_.insert(reply.kinds.begin(), reply.kinds.end());
+  const bool subscribes = reply.subscription.has_value();
+  if (subscribes) subscription_ = std::move(*reply.subscription);
   pieces_ = std::move(reply.pieces);
   if (!reply.line.empty()) {
     answer_with(std::move(reply.line));
@@ -143,7 +144,7 @@ void Peer::answer_request(const std::string& line) {
     answering_ = true;  // from now on
     wait_for_piece();
   }
-  if (reply.subscribe) peers_->subscribed();
+  if (subscribes) peers_->subscribed();
   if (reply.capture && socket_.is_open()) {
     capture_ = std::move(reply.capture);
     forward_capture();

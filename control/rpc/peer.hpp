@@ -16,7 +16,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 
 #include "control/rpc/rpc.hpp"
@@ -51,7 +50,10 @@ class Peer : public std::enable_shared_from_this<Peer> {
 
   void start();
   void close();
-  [[nodiscard]] bool monitors(const std::string& kind) const { return kinds_.contains(kind); }
+  [[nodiscard]] bool monitors(const std::string& kind) const { return subscription_.has(kind); }
+  [[nodiscard]] bool wants(const std::string& kind, const Json& event) const {
+    return monitors(kind) && subscription_.is_about(event);
+  }
   /// An event may be left out where an answer may not. Says whether there was room for it.
   bool offer(const std::string& line);
 
@@ -93,7 +95,7 @@ class Peer : public std::enable_shared_from_this<Peer> {
   std::deque<Outgoing> held_;        // events, until it is complete
   std::size_t bytes_ = 0;            // of request_, outgoing_ and held_
   std::size_t bytes_most_ = 0;
-  std::set<std::string> kinds_;
+  Subscription subscription_;
   std::unique_ptr<Capture> capture_;
   boost::asio::steady_timer capture_turn_;
 };

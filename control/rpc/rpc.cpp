@@ -7,12 +7,13 @@
 #include <utility>
 
 #include "backends/error.hpp"
+#include "config/nearest.hpp"
 #include "control/memory_reserve.hpp"
 
 namespace bulkhead::control {
 namespace {
 
-constexpr std::array<std::string_view, 3> kEventKinds{"fdb", "port", "drop"};
+constexpr std::size_t kMethodShown = 64;  // bytes of a name that is none
 constexpr std::array<std::string_view, 2> kSubscribing{"monitor", "capture"};
 
 /// Text that came from outside may be no UTF-8, which JSON cannot carry.
@@ -26,22 +27,6 @@ Json error_json(RpcError code, const std::string& message, const Json& id) {
           {"id", id}};
 }
 
-std::vector<std::string> event_kinds(const Json& parameters) {
-  if (!parameters.is_object()) throw UsageError("monitor: parameters must be an object");
-  const Json kinds = parameters.value("kinds", Json::array());
-  std::vector<std::string> chosen;
-  if (!kinds.is_array()) throw UsageError("monitor: kinds must be a list");
-  for (const Json& kind : kinds) {
-    const std::string name = kind.is_string() ? kind.get<std::string>() : kind.dump();
-    if (std::ranges::find(kEventKinds, name) == kEventKinds.end()) {
-      throw UsageError("monitor: there are no events \"" + name + "\"; choose of fdb, port, drop");
-    }
-    chosen.push_back(name);
-  }
-  if (chosen.empty()) chosen.assign(kEventKinds.begin(), kEventKinds.end());
-  return chosen;
-}
-
 struct Failure {
   RpcError code;
   std::string message;
@@ -51,7 +36,9 @@ Json carry_out(Methods& methods, const RpcRequest& request, bool may_change, Rpc
   const std::string& method = request.method;
   const bool subscribes = std::ranges::find(kSubscribing, method) != kSubscribing.end();
   if (!subscribes && !methods.knows(method)) {
-    throw Failure{RpcError::method_not_found, "there is no command \"" + method + "\""};
+    throw Failure{RpcError::method_not_found, "there is no command \"" +
+                                                  method.substr(0, kMethodShown) + "\"; " +
+                                                  config::suggestion(method, Methods::names())};
   }
   if (Methods::changes(method) && !may_change) {
     throw Failure{RpcError::not_permitted,
@@ -63,9 +50,8 @@ Json carry_out(Methods& methods, const RpcRequest& request, bool may_change, Rpc
       return Json::object();
     }
     if (method == "monitor") {
-      answer.kinds = event_kinds(request.parameters);
-      answer.subscribe = true;
-      return Json{{"kinds", answer.kinds}};
+      answer.subscription = methods.subscription(request.parameters);
+      return Json{{"kinds", answer.subscription->kinds}};
     }
     if (methods.answers_at_length(method)) {
       answer.pieces.emplace(methods.call_long(method, request.parameters), request.id);

@@ -47,10 +47,9 @@ class RpcPieces {
 
 struct RpcAnswer {
   std::string line;  // without its newline; empty if nothing is to be answered (a notification)
-  std::optional<RpcPieces> pieces;  // instead of `line`
-  bool subscribe = false;           // the peer wants events of `kinds` from now on
-  std::vector<std::string> kinds;
-  std::unique_ptr<Capture> capture;  // the peer wants what this forwards from now on
+  std::optional<RpcPieces> pieces;           // instead of `line`
+  std::optional<Subscription> subscription;  // the peer wants these events from now on
+  std::unique_ptr<Capture> capture;          // the peer wants what this forwards from now on
 };
 
 [[nodiscard]] std::string rpc_error_line(RpcError code, const std::string& message);

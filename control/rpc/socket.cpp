@@ -142,11 +142,13 @@ void ControlSocket::complain(const std::string& text) {
   spdlog::warn("control socket: {}", text);
 }
 
-void ControlSocket::publish(const std::string& kind, const Json& event) {
+void ControlSocket::publish(const std::string& kind, Json event) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  event["time_us"] = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
   const std::string line = rpc_event_line(event);
   const auto peers = peers_;  // one that fails leaves while we go through them
   for (const auto& peer : peers) {
-    if (peer->monitors(kind)) peer->offer(line);
+    if (peer->wants(kind, event)) peer->offer(line);
   }
 }
 

@@ -49,8 +49,8 @@ class ControlSocket {
   ControlSocket(const ControlSocket&) = delete;
   ControlSocket& operator=(const ControlSocket&) = delete;
 
-  /// Tells those who monitor `kind` ("fdb", "port" or "drop").
-  void publish(const std::string& kind, const Json& event);
+  /// Tells those who monitor `kind` ("fdb", "port" or "drop"), with the time.
+  void publish(const std::string& kind, Json event);
 
  private:
   void accept();

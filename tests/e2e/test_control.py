@@ -163,7 +163,48 @@ def test_bad_usage(lab, words):
     """Words that are no command have exit code 2 and something to say on stderr."""
     result = lab.bh(*words, check=False)
     assert result.returncode == 2, result
-    assert result.stderr.strip() and not result.stdout
+    assert len(result.stderr.splitlines()) == 1 and not result.stdout
+
+
+# What is typed: what the message says.
+MISTYPED = {
+    "prot show": "no command `prot`; did you mean `port`?",
+    "port list": "no command `port list`; did you mean `port show`?",
+    "port add x --ips 10.0.0.1": "port add: no option `--ips`; did you mean `--ip`?",
+    "port show vm11": 'port vm11: there is none; did you mean "vm1"?',
+    "port set vm1 --allow dhcp": 'allow: unknown role "dhcp"; did you mean "dhcp-server"?',
+    "fdb show --segment defualt": 'segment defualt: there is none; did you mean "default"?',
+    "capture --reason spoofed_mca -w x": 'no reason "spoofed_mca"; did you mean "spoofed_mac"?',
+    "monitor drops": 'no events "drops"; did you mean "drop"?',
+    "monitor --port vmm2": 'port vmm2: there is none; did you mean "vm2"?',
+    "explain vm1 --to uplnk --arp": 'neither a port nor an address; did you mean "uplink"?',
+    "explain vm1 --dhcp --arp": "one kind of frame at a time",
+    "explain vm1 --to vm2 --dhcp": "leave `to` out",
+    "explain vm1 --tcp 22": "Say `to` with a port or an address",
+    "explain vm1 --to vm2 00": "leave out what makes one",
+    "fdb del 52:54": "write it as 52:54:00:9f:5d:c1",
+}
+
+
+@pytest.mark.parametrize("typed", MISTYPED)
+def test_mistyped(lab, typed):
+    """A wrong word is named, and what it probably stands for, in one line."""
+    result = lab.bh(*typed.split(), check=False)
+    assert result.returncode in (1, 2) and not result.stdout
+    assert MISTYPED[typed] in result.stderr and len(result.stderr.splitlines()) == 1, result
+
+
+def test_mistyped_methods_and_parameters(lab):
+    """The socket names them, too."""
+    with Client(lab) as client:
+        assert 'did you mean "port.show"' in client.ask("port.shwo")["error"]["message"]
+        for parameters, mention in (({"tcp": "x"}, "tcp must be a number from 0 to 65535"),
+                                    ({"tcp": 2 ** 64 - 1}, "tcp must be a number"),
+                                    ({"arp": 1}, "arp must be true or false"),
+                                    ({}, "which frame?")):
+            answer = client.ask("explain", port="vm1", **parameters)
+            assert mention in answer["error"]["message"], answer
+        assert "list of words" in client.ask("monitor", kinds=[5])["error"]["message"]
 
 
 def test_bad_usage_of_the_daemon(lab):
@@ -171,6 +212,8 @@ def test_bad_usage_of_the_daemon(lab):
     for words in ([], ["--nonsense"], ["--config"]):
         code, errors = lab.try_daemon(*words)
         assert code == 2 and errors.strip(), errors
+    assert "no option `--confg`; did you mean `--config`?" in lab.try_daemon("--confg", "x")[1]
+    assert "--config is missing" in lab.try_daemon()[1]
 
 
 def test_version(lab):
@@ -306,6 +349,8 @@ def test_permissions(lab):
     assert mode == 0o660, oct(mode)
     result = ask_as_nobody(lab, "status")
     assert result.returncode == 1 and str(lab.socket_path) in result.stderr
+    assert "as root" in result.stderr and "group bulkhead" in result.stderr, result.stderr
+    assert "running" not in result.stderr, result.stderr
     lab.socket_path.chmod(0o666)
     try:
         for words in (["port", "del", "vm1"], ["port", "set", "vm1", "--isolated"], ["reload"],
@@ -317,6 +362,94 @@ def test_permissions(lab):
     finally:
         lab.socket_path.chmod(0o660)
     assert lab.bh("port", "set", "vm1", "--isolated=false", check=False).returncode == 0
+
+
+# --- what commands do -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("empty", [["--allow", ""], ["--allow="]], ids=" ".join)
+def test_a_list_is_emptied(lab, empty):
+    """An empty word empties a list, as the manual says."""
+    lab.bh("port", "set", "vm1", "--allow", "router", "--allow", "vrrp")
+    assert lab.port("vm1")["allow"] == ["router", "vrrp"]
+    lab.bh("port", "set", "vm1", *empty)
+    assert lab.port("vm1")["allow"] == []
+
+
+def test_flush_of_a_segment():
+    """`fdb flush --segment` forgets what was learned there and nothing else. An address that was
+    learned and then added is listed once, as static."""
+    with Lab() as lab:
+        lab.uplink("left", segment="left")
+        lab.uplink("right", segment="right")
+        lab.start()
+
+        def learned(name):
+            lab.guests[name].flood("ff:ff:ff:ff:ff:ff", "--rate", 10, "--count", 1)
+            mac = lab.guests[name].mac
+            wait_until(lambda: mac in lab.fdb(kind="learned"), what=f"{name} is learned")
+            return mac
+
+        left, right = learned("left"), learned("right")
+        assert lab.bh("fdb", "flush", "--segment", "left", json=True)["flushed"] >= 1
+        assert left not in lab.fdb() and right in lab.fdb()
+        assert lab.bh("fdb", "flush", "--segment", "nope", check=False).returncode == 1
+        lab.bh("fdb", "add", right, "--port", "right")
+        rows = [row for row in lab.bh("fdb", "show", json=True) if row["mac"] == right]
+        assert [row["kind"] for row in rows] == ["static"], rows
+
+
+def test_reload_says_what_changed(lab):
+    """`reload` names the ports and segments that it added, removed and changed; the log does, too,
+    also for SIGHUP."""
+    config = json.loads(json.dumps(lab.config))
+    try:
+        lab.config["segment"] = {"lan": {"ageing": "5s"}}
+        lab.config["port"]["new"] = {"device": "nothere", "trusted": True}
+        lab.config["port"]["vm2"]["isolated"] = True
+        lab.write_config()
+        changes = lab.bh("reload", json=True)
+        assert changes["ports"] == {"added": ["new"], "removed": [], "changed": ["vm2"]}
+        assert changes["segments"] == {"added": ["lan"], "removed": [], "changed": []}
+        lab.config = config
+        lab.write_config()
+        assert lab.bh("reload") == "ports: removed new, changed vm2; segments: removed lan\n"
+        lab.daemon.send_signal(signal.SIGHUP)
+        wait_until(lambda: "reloaded" in lab.log() and "nothing changed" in lab.log(),
+                   what="the log says so")
+    finally:
+        lab.config = config
+        lab.write_config()
+        lab.bh("reload")
+
+
+def test_explain_makes_the_frame(lab):
+    """`explain vm1 --to vm2 --tcp 22` needs no hexadecimal digits."""
+    vm1, vm2 = lab.guests["vm1"], lab.guests["vm2"]
+    for what in (["--tcp", 22], ["--udp", 53], ["--icmp"], ["--arp"], ["--nd"], []):
+        for to in ("vm2", vm2.ip6 if what == ["--nd"] else vm2.ip4):
+            result = lab.bh("explain", "vm1", "--to", to, *what, json=True)
+            assert result["ports"] == ["vm2"], (what, result)
+    text = lab.bh("explain", "vm1", "--to", "vm2", "--tcp", 22)
+    assert text.startswith(f"{vm1.mac} -> {vm2.mac}, {vm1.ip4} -> {vm2.ip4}, TCP to port 22\n")
+    assert lab.bh("explain", "vm1", "--dhcp", json=True)["ports"] == ["uplink"]
+    assert lab.bh("explain", "vm1", "--to", "8.8.8.8", "--udp", 53, json=True)["ports"] == [
+        "uplink"]
+    assert lab.bh("explain", "uplink", "--to", "vm1", "--tcp", 22, json=True)["ports"] == ["vm1"]
+
+
+def test_monitor_of_a_port(lab):
+    """Events have the time; with --port only those that name the port are shown."""
+    process = lab.monitor("--port", "vm2", "drop")
+    time.sleep(0.3)
+    for name in ("vm1", "vm2"):
+        lab.guests[name].flood(lab.guests["uplink"].mac, "--rate", 50, "--count", 5,
+                               src_mac=new_mac())
+    time.sleep(0.3)
+    process.kill()
+    events = [json.loads(line) for line in process.stdout.read().splitlines()]
+    assert events and {event["port"] for event in events} == {"vm2"}
+    assert all(abs(event["time_us"] / 1e6 - time.time()) < 60 for event in events)
 
 
 # --- JSON-RPC ---------------------------------------------------------------------------------

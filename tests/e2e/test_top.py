@@ -205,8 +205,8 @@ def test_interrupted_in_a_pipe(lab, by):
 
 @pytest.mark.parametrize("words, mention", [
     (["--interval", "2x"], "--interval"), (["--interval", "10ms"], "from 100ms to 1h"),
-    (["--interval", "2h"], "from 100ms to 1h"), (["--interval", "often"], "ms,s"),
-    (["--count", "0"], "--count"), (["--sort", "colour"], "rate,drops,name"), (["vm1"], "vm1"),
+    (["--interval", "2h"], "from 100ms to 1h"), (["--interval", "often"], "500ms, 2s"),
+    (["--count", "0"], "--count"), (["--sort", "colour"], "rate, drops or name"), (["vm1"], "vm1"),
 ])
 def test_usage(lab, words, mention):
     result = lab.bh("top", *words, check=False)
