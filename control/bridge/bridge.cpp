@@ -511,7 +511,9 @@ void Bridge::refresh(const Links& links, const LinkNotices& notices) {
       if (next == PortState::waiting) {
         let_device_go(attached);
       } else {
-        unplug(attached);
+        // Without a carrier alone it stays plugged: what a guest says first when its end comes up
+        // again is not lost.
+        if (attached.socket == nullptr || !link_of(name)->up) unplug(attached);
         attached.device->set_link(*link_of(name));
         set_state(name, attached, next);
       }
@@ -531,7 +533,8 @@ void Bridge::refresh(const Links& links, const LinkNotices& notices) {
     attempt(name, attached, [&] {
       mtu_changed |= follow(name, attached, *link);
       if (attached.state != PortState::down || !link->is_ready()) return;
-      plug(config_.ports.at(name), attached);
+      if (attached.socket == nullptr) plug(config_.ports.at(name), attached);
+      attached.state = PortState::up;
       coming.push_back(name);
     });
   }
@@ -577,6 +580,7 @@ bool Bridge::follow(const std::string& name, Attached& attached, const Link& lin
     attached.why_waiting.clear();
     set_state(name, attached, PortState::down);
   }
+  if (attached.state == PortState::down && !link.up) unplug(attached);
   const bool mtu_changed = std::exchange(attached.mtu, link.mtu) != link.mtu;
   if (mtu_changed && link.mtu > ConduitDevice::kPortMtuMax) {
     spdlog::warn("port {}: device {} has an MTU of {} now, of which 3494 are used", name, link.name,

@@ -209,7 +209,9 @@ def test_poisoning_across_the_link(linked, family, victim, stolen):
     tool = ["arpspoof", "-i", "eth0", "-t", victim.ip4, stolen.ip4]
     if family == 6:
         tool = ["atk6-fake_advertise6", "-w", "1", "eth0", stolen.ip6, victim.ip6, kali4.mac]
-    reasons, address = ["spoofed_arp"] if family == 4 else ["spoofed_ip"], stolen.address(family)
+    # Who has the address arpspoof asks by an empty datagram to port 67: no DHCP message is whole.
+    reasons = ["spoofed_arp", "malformed"] if family == 4 else ["spoofed_ip"]
+    address = stolen.address(family)
     with linked.scenario(victim, stolen), linked.bait(victim, stolen), \
             linked.poisoning(kali4, [tool], reasons, [(table, address)]):
         pass

@@ -469,6 +469,7 @@ def test_offloads_of_another_device(own_lab):
     wire.remove_device()
     lab.host.ip(f"link add wire index {index} numrxqueues 4 numtxqueues 4 type veth peer name eth0"
                 f" numrxqueues 4 numtxqueues 4 netns {wire.netns.name}", "link set wire up")
+    wire.netns.ip("link set eth0 up")
     lab.host.run(["ethtool", "-K", "wire", "rx-vlan-offload", "off"])
     lab.start()
     lab.bh("port", "del", "wire")
