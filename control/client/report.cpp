@@ -150,17 +150,16 @@ void show_fdb(std::ostream& out, const Json& entries) {
   table.print(out);
 }
 
-// The reasons that were shown, explained below them.
 /// What "overrun" before the dataplane means here and now; nothing if there is none.
 std::string share_text(const Json& ingress) {
   if (ingress["before"]["overrun"] == 0) return {};
   return fmt::format(
-      "  overrun: more than its share waited for the worker; {} wait now, {} may. TCP finds its "
-      "rate "
-      "that way; a flood goes on\n",
+      "  overrun: more than its share waited for the worker; {} wait now, {} may. "
+      "TCP finds its rate that way; a flood goes on\n",
       ingress["in_flight"].dump(), ingress["window"].dump());
 }
 
+// The reasons that were shown are explained below them.
 void show_stats(std::ostream& out, const Json& stats) {
   std::set<std::string> reasons;
   const auto note = [&](const Json& drops) {

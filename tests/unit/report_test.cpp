@@ -22,6 +22,7 @@ TEST(Report, StatsExplainsOnlyReasonsThatCountedSomething) {
   const Json in{{"handed", 3},
                 {"before", {{"too_big", 0}, {"overrun", 1}, {"malformed", 0}}},
                 {"in_flight", 0},
+                {"window", 1920},
                 {"received", 2},
                 {"unicast", 1},
                 {"flooded", 0},
