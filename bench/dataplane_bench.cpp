@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/house.hpp"
+#include "bench/guests.hpp"
 
 namespace bulkhead {
 namespace {
@@ -47,7 +47,7 @@ BENCHMARK(bm_look_up)
     ->ArgNames({"addresses", "hit"})
     ->ArgsProduct({{1'000, 64'000, 1'000'000}, {1, 0}});
 
-[[gnu::flatten]] void run_decide(benchmark::State& state, const House& house,
+[[gnu::flatten]] void run_decide(benchmark::State& state, const Guests& house,
                                  const std::vector<Parsed>& frames,
                                  const std::vector<PortIndex>& from) {
   std::size_t i = 0;
@@ -56,7 +56,7 @@ BENCHMARK(bm_look_up)
   for (auto _ : state) {
     const std::size_t at = ++i % frames.size();
     benchmark::DoNotOptimize(
-        decide(*house.snapshot, {house.fdb, limiter, claims}, frames[at], from[at], 1));
+        decide(house.snapshot(), {house.fdb(), limiter, claims}, frames[at], from[at], 1));
   }
 }
 
@@ -72,7 +72,7 @@ Parsed parsed_of(MacAddress destination, MacAddress source) {
 /// Guest to guest, both bound. Argument: ports.
 void bm_decide_bound(benchmark::State& state) {
   const auto ports = static_cast<std::size_t>(state.range(0));
-  const House house(ports, 0);
+  const Guests house(ports, 0);
   std::mt19937_64 random(1);
   std::vector<Parsed> frames(kSamples);
   std::vector<PortIndex> from(kSamples);
@@ -89,7 +89,7 @@ BENCHMARK(bm_decide_bound)->ArgName("ports")->Arg(2)->Arg(1023);
 void bm_decide_learned(benchmark::State& state) {
   const auto ports = static_cast<std::size_t>(state.range(0)) - 1;
   const auto learned = static_cast<std::size_t>(state.range(1));
-  const House house(ports, learned);
+  const Guests house(ports, learned);
   std::mt19937_64 random(1);
   std::vector<Parsed> frames(kSamples);
   for (Parsed& frame : frames) {
@@ -118,22 +118,21 @@ config::InterfaceAddress address_of(bool is_v6, std::size_t guest, std::size_t i
   const bool is_v6 = state.range(1) != 0;
   const std::size_t macs = std::max<std::size_t>(count, 1);
   config::Config config;
-  std::map<std::string, control::Site> sites;
   for (std::size_t guest = 0; guest < kGuests; ++guest) {
     config::Port port;
-    port.name = std::to_string(guest);
+    port.name = std::to_string(10'000 + guest);  // in the order of their numbers
     port.any_ip = count == 0;
     for (std::size_t i = 0; i < macs; ++i) port.macs.push_back(guest_mac(guest * 256 + i));
     for (std::size_t i = 0; i < count; ++i) {
       port.addresses.push_back(address_of(false, guest, i));
       port.addresses.push_back(address_of(true, guest, i));
     }
-    sites[port.name] = {static_cast<PortIndex>(guest), 0, true, 1500};
     config.ports[port.name] = port;
   }
   config.segments["default"];
-  const auto snapshot = control::compile(config, sites, {{"default", 0}}, kKey);
-  const Fdb fdb(64, kKey);
+  const test::House house(config);
+  const Snapshot& snapshot = *house.members[0]->snapshot;
+  const Fdb& fdb = *house.members[0]->fdb;
   const Limiter limiter;
   const Claims claims;
   std::mt19937_64 random(1);
@@ -164,7 +163,7 @@ config::InterfaceAddress address_of(bool is_v6, std::size_t guest, std::size_t i
   for (auto _ : state) {
     const std::size_t at = ++i % kSamples;
     const Parsed parsed = parse({&buffers[at], kFrameBytes, from[at]});
-    const Verdict verdict = decide(*snapshot, {fdb, limiter, claims}, parsed, from[at], 1);
+    const Verdict verdict = decide(snapshot, {fdb, limiter, claims}, parsed, from[at], 1);
     passed += verdict.kind == Verdict::Kind::unicast ? 1 : 0;
     benchmark::DoNotOptimize(verdict);
   }

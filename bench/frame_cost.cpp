@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "bench/house.hpp"
+#include "bench/guests.hpp"
 
 int main(int argc, char** argv) {
   if (argc != 4) {

@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "backends/error.hpp"
-#include "control/bridge/compile.hpp"
 #include "dataplane/invariant.hpp"
 
 namespace bulkhead::control {
@@ -39,7 +38,6 @@ Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
       umem_(options.workers),
       events_fd_(make_eventfd()),
       bells_(make_many<Bell>(options.workers)),
-      passages_(make_many<Passage>(std::size_t{options.workers} * options.workers)),
       workers_(make_many<Running>(options.workers)),
       guard_(workers_.front()->device.ifindex(), options.owner),
       courier_(events_fd_) {
@@ -50,13 +48,9 @@ Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
     running.poll.add(running.socket->fd());
     running.conduit = std::make_unique<Conduit>(umem_.pool(i), *running.socket, guard_.slots(),
                                                 guard_.conduits(), i);
-    running.snapshot = snapshot_for(first, i);
-    running.fdb = std::make_unique<Fdb>(Fdb::kEntriesMin, key, i);
-    running.worker = std::make_unique<Worker>(
-        umem_.pool(i), std::vector<Backend*>{running.conduit.get(), &running.nic}, running.mailbox,
-        running.snapshot.get(), running.fdb.get(), crossings_of(i));
     nic_shares_.push_back({&umem_, i, running.poll.fd()});
   }
+  team_.emplace(first, key, Fdb::kEntriesMin, places());
   for (std::uint8_t i = 0; i < options.workers; ++i) {
     Running& running = *workers_[i];
     PollLoop::Options loop;
@@ -65,9 +59,10 @@ Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
     loop.number = i;
     loop.bells = bells_;
     loop.events_fd = events_fd_;
-    running.loop = std::make_unique<PollLoop>(*running.worker, running.mailbox,
+    Team::Member& member = team_->member(i);
+    running.loop = std::make_unique<PollLoop>(*member.worker, member.mailbox,
                                               std::vector{running.poll.fd()}, loop);
-    courier_.add_worker(running.mailbox, [&running] { running.loop->wake(); });
+    courier_.add_worker(member.mailbox, [&running] { running.loop->wake(); });
   }
 }
 
@@ -76,21 +71,12 @@ Engine::~Engine() {
   ::close(events_fd_);
 }
 
-std::unique_ptr<Snapshot> Engine::snapshot_for(const Snapshot& policy, std::uint8_t worker) const {
-  auto snapshot = part_of(policy, worker, worker_count());
-  snapshot->generation = generation_;
-  return snapshot;
-}
-
-std::unique_ptr<Crossings> Engine::crossings_of(std::uint8_t worker) {
-  const std::size_t count = workers_.size();
-  if (count == 1) return nullptr;
-  std::vector<Crossings::Peer> peers(count);
-  for (std::size_t other = 0; other < count; ++other) {
-    peers[other] = {passages_[worker * count + other].get(),
-                    passages_[other * count + worker].get(), Umem::kChunks};
+std::vector<Team::Place> Engine::places() {
+  std::vector<Team::Place> places;
+  for (std::uint8_t i = 0; i < worker_count(); ++i) {
+    places.push_back({&umem_.pool(i), {workers_[i]->conduit.get(), &workers_[i]->nic}});
   }
-  return std::make_unique<Crossings>(worker, peers);
+  return places;
 }
 
 bool Engine::workers_get_on() {
@@ -104,13 +90,11 @@ bool Engine::workers_get_on() {
 
 // What may fail, for want of memory, comes before any worker has the new policy.
 void Engine::swap(const Snapshot& next) {
-  ++generation_;
-  std::vector<std::unique_ptr<const Snapshot>> parts;
-  for (std::uint8_t i = 0; i < worker_count(); ++i) parts.push_back(snapshot_for(next, i));
+  auto parts = team_->parts_of(next);
   for (std::uint8_t i = 0; i < worker_count(); ++i) {
     SwapSnapshot command(parts[i].get());
     call(i, command);
-    workers_[i]->snapshot = std::move(parts[i]);  // frees the old one, which is back
+    team_->member(i).snapshot = std::move(parts[i]);  // frees the old one, which is back
   }
 }
 

@@ -20,8 +20,8 @@
 #include "backends/poll_loop.hpp"
 #include "backends/umem.hpp"
 #include "control/bridge/courier.hpp"
+#include "control/bridge/team.hpp"
 #include "dataplane/commands.hpp"
-#include "dataplane/crossing.hpp"
 
 namespace bulkhead::control {
 
@@ -121,7 +121,7 @@ class Engine {
   [[nodiscard]] std::span<const NicDevice::Share> nic_shares() const { return nic_shares_; }
 
  private:
-  /// One worker and all that is its own.
+  /// What a worker has beside what every one in a team has.
   struct Running {
     ConduitDevice device;
     std::unique_ptr<ReceiveSocket> socket;
@@ -129,27 +129,20 @@ class Engine {
     Nic nic;
     Epoll poll;           // of its conduit's socket and its NICs' queues
     std::string trouble;  // of the conduit, if it cannot be mended
-    Mailbox mailbox;
-    std::unique_ptr<const Snapshot> snapshot;  // what it decides by
-    std::unique_ptr<Fdb> fdb;
-    std::unique_ptr<Worker> worker;
     std::unique_ptr<PollLoop> loop;
     std::uint64_t rounds_seen = 0;  // by workers_get_on()
   };
 
-  [[nodiscard]] std::unique_ptr<Snapshot> snapshot_for(const Snapshot& policy,
-                                                       std::uint8_t worker) const;
-  [[nodiscard]] std::unique_ptr<Crossings> crossings_of(std::uint8_t worker);
+  [[nodiscard]] std::vector<Team::Place> places();
   void fit_tables();
   std::string mend_conduit(std::uint8_t worker);
   void renew_conduit(std::uint8_t worker);
 
   HashKey key_;
-  std::uint32_t generation_ = 1;  // of the policy in force
   Umem umem_;
   int events_fd_;
-  std::vector<std::unique_ptr<Bell>> bells_;        // by worker
-  std::vector<std::unique_ptr<Passage>> passages_;  // from worker a to b: a * workers + b
+  std::vector<std::unique_ptr<Bell>> bells_;  // by worker
+  std::optional<Team> team_;                  // outlives the threads, in workers_
   std::vector<std::unique_ptr<Running>> workers_;
   Guard guard_;
   NicProgram nic_program_{guard_.pins()};

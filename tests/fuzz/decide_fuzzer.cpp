@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <memory>
 
-#include "control/bridge/compile.hpp"
 #include "dataplane/decide.hpp"
+#include "tests/harness/house.hpp"
 
 namespace bulkhead {
 namespace {
@@ -20,16 +20,6 @@ constexpr const char* kHouse =
     "[port.n]\ndevice = \"n\"\nip = \"any\"\nmac = \"any\"\nunknown = true\n"
     "[port.u]\ndevice = \"u\"\ntrusted = true\n";
 constexpr PortIndex kPorts = 5;
-
-std::unique_ptr<Snapshot> compile_house() {
-  const config::Config config = config::parse(kHouse, "fuzz.toml");
-  std::map<std::string, control::Site> sites;
-  for (const auto& [name, port] : config.ports) {
-    const auto index = static_cast<PortIndex>(sites.size());
-    sites[name] = {index, 0, true, 100};
-  }
-  return control::compile(config, sites, {{"default", 0}}, {});
-}
 
 void require(bool holds) {
   if (!holds) std::abort();
@@ -69,8 +59,8 @@ void judge(const Snapshot& snapshot, Fdb& fdb, const Parsed& parsed, PortIndex f
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace bulkhead;
-  static const std::unique_ptr<Snapshot> kSnapshot = compile_house();
-  Fdb fdb(16, {});
+  static const test::House kBridge(kHouse, {.mtu = 100});
+  Fdb fdb(16, test::kHouseKey);
   std::uint32_t now_ms = 0;
   while (size >= 3) {
     const auto from = static_cast<PortIndex>(data[0] % kPorts);
@@ -81,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     Buffer buffer;
     buffer.data = bytes.get();
     buffer.length = static_cast<std::uint32_t>(length);
-    judge(*kSnapshot, fdb, parse({&buffer, buffer.length, from}), from, now_ms);
+    judge(*kBridge.members[0]->snapshot, fdb, parse({&buffer, buffer.length, from}), from, now_ms);
     data += 3 + length;
     size -= 3 + length;
   }

@@ -9,7 +9,6 @@
 #include <random>
 #include <thread>
 
-#include "tests/unit/team.hpp"
 #include "tests/unit/test_bridge.hpp"
 
 namespace bulkhead {
@@ -17,8 +16,8 @@ namespace {
 
 using test::Bytes;
 using test::frame;
+using test::House;
 using test::mac;
-using test::Team;
 using Ports = std::map<std::string, int>;
 
 // a and b are bound, m, n and u learn; worker 0 has a and m.
@@ -58,149 +57,150 @@ worker = 1
 class TwoWorkers : public ::testing::Test {
  protected:
   void TearDown() override {
-    team.settle();
-    EXPECT_EQ(team.ledger_fault(), "");
+    house.settle();
+    EXPECT_EQ(house.ledger_fault(), "");
   }
   /// Puts a frame in and lets everybody finish; who got it.
   Ports send(const std::string& from, const Bytes& bytes) {
-    team.taken();
-    EXPECT_TRUE(team.inject(from, bytes));
-    team.settle();
-    return team.taken();
+    house.taken();
+    EXPECT_TRUE(house.inject(from, bytes));
+    house.settle();
+    return house.taken();
   }
 
-  Team team{kTwo, 8192};
+  House house{kTwo, {.fdb_entries = 8192}};
 };
 
 TEST_F(TwoWorkers, AFrameCrossesAndItsBufferComesHome) {
   EXPECT_EQ(send("a", frame('b', 'a')), (Ports{{"b", 1}}));
   EXPECT_EQ(send("b", frame('a', 'b')), (Ports{{"a", 1}}));
-  EXPECT_EQ(team.counters("a").unicast, 1u);
-  EXPECT_EQ(team.counters("b").offered, 1u);
-  EXPECT_EQ(team.counters("b").sent_bytes, 60u);
+  EXPECT_EQ(house.counters("a").unicast, 1u);
+  EXPECT_EQ(house.counters("b").offered, 1u);
+  EXPECT_EQ(house.counters("b").sent_bytes, 60u);
 }
 
 TEST_F(TwoWorkers, SaysWhomItTold) {
-  team.inject("a", frame('b', 'a'));
-  EXPECT_EQ(team.round(0).told, 2u);
-  EXPECT_EQ(team.round(0).told, 0u);
-  EXPECT_TRUE(team.members[1]->worker->crossings().has_arrivals());
-  EXPECT_TRUE(team.round(0).waiting) << "its buffer is lent";
-  team.settle();
-  EXPECT_FALSE(team.members[1]->worker->crossings().has_arrivals());
-  EXPECT_FALSE(team.round(0).waiting);
+  house.inject("a", frame('b', 'a'));
+  EXPECT_EQ(house.round(0).told, 2u);
+  EXPECT_EQ(house.round(0).told, 0u);
+  EXPECT_TRUE(house.members[1]->worker->crossings().has_arrivals());
+  EXPECT_TRUE(house.round(0).waiting) << "its buffer is lent";
+  house.settle();
+  EXPECT_FALSE(house.members[1]->worker->crossings().has_arrivals());
+  EXPECT_FALSE(house.round(0).waiting);
 }
 
 TEST_F(TwoWorkers, AFloodReachesTheOthersPortsOnceEach) {
   EXPECT_EQ(send("a", frame('*', 'a')), (Ports{{"b", 1}, {"m", 1}, {"n", 1}, {"u", 1}}));
-  EXPECT_EQ(team.counters("a").flooded, 1u);
+  EXPECT_EQ(house.counters("a").flooded, 1u);
 }
 
 TEST_F(TwoWorkers, AnAddressIsAnnouncedAheadOfTheFrameThatTaughtIt) {
-  team.inject("m", frame('b', 'x'));
-  team.round(0);
-  EXPECT_EQ(team.whereabouts(1, mac('x')), "");
-  team.inject("b", frame('x', 'b'));  // in the round in which both arrive
-  team.round(1);
-  EXPECT_EQ(team.whereabouts(1, mac('x')), "m");
-  team.settle();
-  EXPECT_EQ(team.taken(), (Ports{{"b", 1}, {"m", 1}}));
+  house.inject("m", frame('b', 'x'));
+  house.round(0);
+  EXPECT_EQ(house.whereabouts(1, mac('x')), "");
+  house.inject("b", frame('x', 'b'));  // in the round in which both arrive
+  house.round(1);
+  EXPECT_EQ(house.whereabouts(1, mac('x')), "m");
+  house.settle();
+  EXPECT_EQ(house.taken(), (Ports{{"b", 1}, {"m", 1}}));
 }
 
 TEST_F(TwoWorkers, OnlyTheOwnerAgesAnAddressAndTheOthersHear) {
   send("m", frame('b', 'x'));
-  team.now_ms += 9'000;
+  house.now_ms += 9'000;
   send("m", frame('b', 'x'));  // refreshed at the owner only
-  team.now_ms += 9'000;
-  team.settle();
-  EXPECT_EQ(team.whereabouts(0, mac('x')), "m");
-  EXPECT_EQ(team.whereabouts(1, mac('x')), "m");
-  team.now_ms += 1'500;
-  while (team.round(0).waiting || team.round(1).waiting) {
+  house.now_ms += 9'000;
+  house.settle();
+  EXPECT_EQ(house.whereabouts(0, mac('x')), "m");
+  EXPECT_EQ(house.whereabouts(1, mac('x')), "m");
+  house.now_ms += 1'500;
+  while (house.round(0).waiting || house.round(1).waiting) {
   }
-  EXPECT_EQ(team.whereabouts(0, mac('x')), "");
-  EXPECT_EQ(team.whereabouts(1, mac('x')), "");
-  EXPECT_EQ(team.members[1]->fdb->size(), 0u);
+  EXPECT_EQ(house.whereabouts(0, mac('x')), "");
+  EXPECT_EQ(house.whereabouts(1, mac('x')), "");
+  EXPECT_EQ(house.members[1]->fdb->size(), 0u);
 }
 
 TEST_F(TwoWorkers, TheOwnerHasTheLastWordOnWhereAnAddressIs) {
   send("m", frame('b', 'x'));
-  team.now_ms += 10'500;  // dead at its owner, who has not said so yet
-  team.inject("b", frame('x', 'b'));
-  team.round(1);
-  EXPECT_EQ(team.counters("b").unicast, 1u);
-  team.settle();
-  EXPECT_EQ(team.taken(), Ports{});
-  EXPECT_EQ(team.refused("m", DropReason::not_addressee), 1u);
+  house.now_ms += 10'500;  // dead at its owner, who has not said so yet
+  house.inject("b", frame('x', 'b'));
+  house.round(1);
+  EXPECT_EQ(house.counters("b").unicast, 1u);
+  house.settle();
+  EXPECT_EQ(house.taken(), Ports{});
+  EXPECT_EQ(house.refused("m", DropReason::not_addressee), 1u);
 }
 
 TEST_F(TwoWorkers, AnAddressMovesFromOneToTheOther) {
   send("m", frame('b', 'x'));
-  team.now_ms += 10;
+  house.now_ms += 10;
   EXPECT_EQ(send("n", frame('a', 'x')), (Ports{{"a", 1}}));
   for (std::uint8_t worker = 0; worker < 2; ++worker)
-    EXPECT_EQ(team.whereabouts(worker, mac('x')), "n");
-  EXPECT_EQ(team.members[0]->fdb->own_count(), 0u);
-  EXPECT_EQ(team.members[1]->fdb->own_count(), 1u);
+    EXPECT_EQ(house.whereabouts(worker, mac('x')), "n");
+  EXPECT_EQ(house.members[0]->fdb->own_count(), 0u);
+  EXPECT_EQ(house.members[1]->fdb->own_count(), 1u);
   Event last;
-  team.members[1]->mailbox.events.consume_all([&](const Event& event) { last = event; });
+  house.members[1]->mailbox.events.consume_all([&](const Event& event) { last = event; });
   EXPECT_EQ(last.kind, Event::Kind::moved);
-  EXPECT_EQ(last.from, team.port("m"));
+  EXPECT_EQ(last.from, house.port("m"));
 }
 
 TEST_F(TwoWorkers, WhoKnewOfTheOthersLessonHasTheLaterOne) {
   for (const char* from : {"m", "n", "m", "n"}) {  // all in one millisecond
     send(from, frame(*from == 'm' ? 'b' : 'a', 'x'));
     for (std::uint8_t worker = 0; worker < 2; ++worker) {
-      EXPECT_EQ(team.whereabouts(worker, mac('x')), from);
+      EXPECT_EQ(house.whereabouts(worker, mac('x')), from);
     }
   }
 }
 
 TEST_F(TwoWorkers, AllAgreeOnAnAddressThatTwoLearnAtOnce) {
-  const Snapshot& snapshot = *team.members[0]->snapshot;
+  const Snapshot& snapshot = *house.members[0]->snapshot;
   const MacTable::Hashed x = snapshot.bound.hashed(mac('x'), 0);
-  const PortIndex m = team.port("m"), n = team.port("n");
+  const PortIndex m = house.port("m"), n = house.port("n");
   for (const bool first_hears_first : {false, true}) {
-    Fdb first(256, team.key, 0), second(256, team.key, 1), third(256, team.key, 2);
-    first.learn(snapshot, m, x, false, Fdb::Change::insert, team.now_ms);
-    second.learn(snapshot, n, x, false, Fdb::Change::insert, team.now_ms + 1);
+    Fdb first(256, test::kHouseKey, 0), second(256, test::kHouseKey, 1),
+        third(256, test::kHouseKey, 2);
+    first.learn(snapshot, m, x, false, Fdb::Change::insert, house.now_ms);
+    second.learn(snapshot, n, x, false, Fdb::Change::insert, house.now_ms + 1);
     const auto announce = [&](const Fdb& from, PortIndex port, Fdb& to) {
-      const auto* entry = from.find(snapshot, x, team.now_ms + 1);
+      const auto* entry = from.find(snapshot, x, house.now_ms + 1);
       to.hear(mac('x'), 0, port, entry->kind, from.stamp_of(*entry));
     };
     announce(first_hears_first ? first : second, first_hears_first ? m : n, third);
     announce(first_hears_first ? second : first, first_hears_first ? n : m, third);
-    const auto* lesson = second.find(snapshot, x, team.now_ms + 1);
+    const auto* lesson = second.find(snapshot, x, house.now_ms + 1);
     const std::uint64_t stamp = second.stamp_of(*lesson);
     announce(first, m, second);
     first.hear(mac('x'), 0, n, EntryKind::learned_guest, stamp);
     for (const Fdb* fdb : {&first, &second, &third}) {
-      EXPECT_EQ(fdb->find(snapshot, x, team.now_ms + 1)->port, m) << "the lower worker's";
+      EXPECT_EQ(fdb->find(snapshot, x, house.now_ms + 1)->port, m) << "the lower worker's";
     }
     EXPECT_EQ(first.own_count(), 1u);
     EXPECT_EQ(second.own_count(), 0u);
     // An older lesson that ends does not end the one that counts.
     second.forget_heard(mac('x'), 0, stamp);
-    EXPECT_NE(second.find(snapshot, x, team.now_ms + 1), nullptr);
+    EXPECT_NE(second.find(snapshot, x, house.now_ms + 1), nullptr);
   }
 }
 
 // An entry that nobody has touched for 134 million lessons, and more: 2^31 and 2^32 stamps ago.
 TEST_F(TwoWorkers, ALessonIsLaterHoweverMuchWasLearnedInBetween) {
-  const Snapshot& snapshot = *team.members[0]->snapshot;
+  const Snapshot& snapshot = *house.members[0]->snapshot;
   const MacTable::Hashed x = snapshot.bound.hashed(mac('x'), 0);
   for (const std::uint64_t others : {0x7fff'fff0u, 0x8000'0000u, 0xffff'fff0u}) {
-    Fdb first(256, team.key, 0), second(256, team.key, 1);
-    first.learn(snapshot, team.port("m"), x, false, Fdb::Change::insert, team.now_ms);
-    second.hear(mac('y'), 0, team.port("m"), EntryKind::learned_guest, others);
+    Fdb first(256, test::kHouseKey, 0), second(256, test::kHouseKey, 1);
+    first.learn(snapshot, house.port("m"), x, false, Fdb::Change::insert, house.now_ms);
+    second.hear(mac('y'), 0, house.port("m"), EntryKind::learned_guest, others);
     for (int i = 0; i < 3; ++i) {  // on both sides of the limit
-      second.learn(snapshot, team.port("n"), x, false,
-                   i == 0 ? Fdb::Change::insert : Fdb::Change::move, team.now_ms);
-      const std::uint64_t stamp = second.stamp_of(*second.find(snapshot, x, team.now_ms));
-      first.hear(mac('x'), 0, team.port("n"), EntryKind::learned_guest, stamp);
-      EXPECT_EQ(first.find(snapshot, x, team.now_ms)->port, team.port("n")) << others << '+' << i;
-      EXPECT_EQ(first.stamp_of(*first.find(snapshot, x, team.now_ms)), stamp);
+      second.learn(snapshot, house.port("n"), x, false,
+                   i == 0 ? Fdb::Change::insert : Fdb::Change::move, house.now_ms);
+      const std::uint64_t stamp = second.stamp_of(*second.find(snapshot, x, house.now_ms));
+      first.hear(mac('x'), 0, house.port("n"), EntryKind::learned_guest, stamp);
+      EXPECT_EQ(first.find(snapshot, x, house.now_ms)->port, house.port("n")) << others << '+' << i;
+      EXPECT_EQ(first.stamp_of(*first.find(snapshot, x, house.now_ms)), stamp);
     }
   }
 }
@@ -208,29 +208,29 @@ TEST_F(TwoWorkers, ALessonIsLaterHoweverMuchWasLearnedInBetween) {
 TEST_F(TwoWorkers, ForgetsForAllWhenTheOwnerIsTold) {
   send("m", frame('b', 'x'));
   FlushFdb other({});
-  team.run(1, other);
+  house.run(1, other);
   EXPECT_EQ(other.forgotten, 0u) << "it is not its own";
   FlushFdb flush({});
-  team.run(0, flush);
+  house.run(0, flush);
   EXPECT_EQ(flush.forgotten, 1u);
   Drain drain;
-  team.run(1, drain);
-  EXPECT_EQ(team.whereabouts(1, mac('x')), "");
+  house.run(1, drain);
+  EXPECT_EQ(house.whereabouts(1, mac('x')), "");
 }
 
 TEST_F(TwoWorkers, DrainWaitsForWhatWasSentBefore) {
-  for (int i = 0; i < 200; ++i) team.inject("a", frame('b', 'a'));
-  for (int i = 0; i < 4; ++i) team.round(0);
+  for (int i = 0; i < 200; ++i) house.inject("a", frame('b', 'a'));
+  for (int i = 0; i < 4; ++i) house.round(0);
   Drain drain;
-  team.members[1]->mailbox.commands.push(&drain);
+  house.members[1]->mailbox.commands.push(&drain);
   int rounds = 0;
   for (bool done = false; !done; ++rounds) {
-    team.round(1);
-    team.members[1]->mailbox.events.consume_all(
+    house.round(1);
+    house.members[1]->mailbox.events.consume_all(
         [&](const Event& event) { done |= event.kind == Event::Kind::done; });
   }
   EXPECT_EQ(rounds, 5) << "64 crossings a round, and the look at the end";
-  EXPECT_EQ(team.counters("b").offered, 200u);
+  EXPECT_EQ(house.counters("b").offered, 200u);
 }
 
 constexpr std::uint32_t kPlaces = Passage::kCrossings - Crossings::kReserved;
@@ -238,53 +238,53 @@ constexpr std::uint32_t kPlaces = Passage::kCrossings - Crossings::kReserved;
 TEST(FullRing, DropsAtTheEgressSideAndLosesNoAnnouncement) {
   constexpr std::uint32_t kFits = kPlaces / 2;  // of one port: as much as it leaves to the others
   constexpr std::uint32_t kNews = Passage::kCrossings - kFits;
-  Team team(kTwo, 8192, Passage::kCrossings);
-  for (std::uint32_t i = 0; i < kFits + 10; ++i) ASSERT_TRUE(team.inject("a", frame('b', 'a')));
-  ASSERT_TRUE(team.inject("a", frame('*', 'a')));
-  for (std::uint32_t i = 0; i < kFits / kBatchFrames + 2; ++i) team.round(0);
-  EXPECT_EQ(team.refused("b", DropReason::overrun), 11u);
-  EXPECT_EQ(team.refused("n", DropReason::overrun), 1u) << "of the broadcast";
-  team.inject("m", frame('a', 'x'));  // there is room for news
-  team.round(0);
+  House house(kTwo, {.fdb_entries = 8192, .chunks = Passage::kCrossings});
+  for (std::uint32_t i = 0; i < kFits + 10; ++i) ASSERT_TRUE(house.inject("a", frame('b', 'a')));
+  ASSERT_TRUE(house.inject("a", frame('*', 'a')));
+  for (std::uint32_t i = 0; i < kFits / kBatchFrames + 2; ++i) house.round(0);
+  EXPECT_EQ(house.refused("b", DropReason::overrun), 11u);
+  EXPECT_EQ(house.refused("n", DropReason::overrun), 1u) << "of the broadcast";
+  house.inject("m", frame('a', 'x'));  // there is room for news
+  house.round(0);
   for (std::uint32_t i = 1; i < kNews; ++i) {
-    ASSERT_TRUE(team.inject("m", frame(mac('a'), {0x0600'0000'0000u + i})));
-    team.round(0);
+    ASSERT_TRUE(house.inject("m", frame(mac('a'), {0x0600'0000'0000u + i})));
+    house.round(0);
   }
-  EXPECT_EQ(team.members[0]->fdb->own_count(), kNews);
-  team.inject("m", frame('a', 'y'));  // and now none: it is forwarded and teaches nothing
-  team.round(0);
-  EXPECT_EQ(team.whereabouts(0, mac('y')), "");
-  EXPECT_EQ(team.counters("a").sent, kNews + 1);
+  EXPECT_EQ(house.members[0]->fdb->own_count(), kNews);
+  house.inject("m", frame('a', 'y'));  // and now none: it is forwarded and teaches nothing
+  house.round(0);
+  EXPECT_EQ(house.whereabouts(0, mac('y')), "");
+  EXPECT_EQ(house.counters("a").sent, kNews + 1);
   FlushFdb flush({});  // neither is anything forgotten that could not be announced
-  team.members[0]->mailbox.commands.push(&flush);
-  team.round(0);
+  house.members[0]->mailbox.commands.push(&flush);
+  house.round(0);
   EXPECT_EQ(flush.forgotten, 0u);
-  team.settle();
+  house.settle();
   EXPECT_EQ(flush.forgotten, kNews);
-  EXPECT_EQ(team.taken()["b"], static_cast<int>(kFits));
-  EXPECT_EQ(team.members[1]->fdb->size(), 0u);
-  EXPECT_EQ(team.ledger_fault(), "");
-  team.inject("m", frame('b', 'y'));
-  team.settle();
-  EXPECT_EQ(team.whereabouts(1, mac('y')), "m");
+  EXPECT_EQ(house.taken()["b"], static_cast<int>(kFits));
+  EXPECT_EQ(house.members[1]->fdb->size(), 0u);
+  EXPECT_EQ(house.ledger_fault(), "");
+  house.inject("m", frame('b', 'y'));
+  house.settle();
+  EXPECT_EQ(house.whereabouts(1, mac('y')), "m");
 }
 
 // Ports of worker 0 that send more and more to one of worker 1, which has no turn.
 class Shares : public ::testing::Test {
  protected:
   void TearDown() override {
-    team.settle();
-    EXPECT_EQ(team.ledger_fault(), "");
+    house.settle();
+    EXPECT_EQ(house.ledger_fault(), "");
   }
   /// How many of so many frames found a place.
   std::uint64_t send(char from, std::uint32_t frames) {
-    const std::uint64_t before = team.refused("z", DropReason::overrun);
+    const std::uint64_t before = house.refused("z", DropReason::overrun);
     for (std::uint32_t i = 0; i < frames; ++i) {
-      EXPECT_TRUE(team.inject(std::string(1, from), frame('z', from)));
-      if (i % kBatchFrames == kBatchFrames - 1) team.round(0);
+      EXPECT_TRUE(house.inject(std::string(1, from), frame('z', from)));
+      if (i % kBatchFrames == kBatchFrames - 1) house.round(0);
     }
-    team.round(0);
-    return frames - (team.refused("z", DropReason::overrun) - before);
+    house.round(0);
+    return frames - (house.refused("z", DropReason::overrun) - before);
   }
   static std::string toml() {
     std::string text = "[bulkhead]\nworkers = 2\n";
@@ -299,7 +299,7 @@ class Shares : public ::testing::Test {
     return text;
   }
 
-  Team team{toml(), 256, 4 * Passage::kCrossings};
+  House house{toml(), {.chunks = 4 * Passage::kCrossings}};
 };
 
 TEST_F(Shares, AFloodLeavesAsManyPlacesAsItTakes) {
@@ -321,60 +321,60 @@ TEST_F(Shares, EachMoreGetsHalfOfWhatIsLeft) {
 
 TEST_F(Shares, WhatWasTakenCountsNoMore) {
   send('a', 2 * kPlaces);
-  team.round(1);
+  house.round(1);
   EXPECT_EQ(send('a', kPlaces), Crossings::kBatchCrossings);
-  team.settle();
+  house.settle();
   EXPECT_EQ(send('a', 2 * kPlaces), kPlaces / 2);
 }
 
 TEST_F(TwoWorkers, JudgesAgainUnderAnotherPolicy) {
   const auto cross_under_new_policy = [&] {
-    team.inject("a", frame('b', 'a'));
-    team.round(0);
-    ++team.generation;
-    team.reload(1);
-    team.settle();
-    const Ports got = team.taken();
-    team.reload(0);
+    house.inject("a", frame('b', 'a'));
+    house.round(0);
+    ++house.generation;
+    house.reload(1);
+    house.settle();
+    const Ports got = house.taken();
+    house.reload(0);
     return got;
   };
   EXPECT_EQ(cross_under_new_policy(), (Ports{{"b", 1}})) << "another one that says the same";
 
-  team.config.ports.at("a").isolated = team.config.ports.at("b").isolated = true;
+  house.config.ports.at("a").isolated = house.config.ports.at("b").isolated = true;
   EXPECT_EQ(cross_under_new_policy(), Ports{});
-  EXPECT_EQ(team.refused("b", DropReason::isolated), 1u);
-  team.config.ports.at("b").isolated = false;
+  EXPECT_EQ(house.refused("b", DropReason::isolated), 1u);
+  house.config.ports.at("b").isolated = false;
   EXPECT_EQ(cross_under_new_policy(), Ports{});  // worker 0 still isolates
-  team.sites.at("b").mtu = 40;
+  house.sites.at("b").mtu = 40;
   EXPECT_EQ(cross_under_new_policy(), Ports{});
-  EXPECT_EQ(team.refused("b", DropReason::too_big), 1u);
-  team.sites.at("b").mtu = 1500;
-  team.sites.at("b").up = false;
-  team.reload(0);
-  team.sites.at("b").up = true;
-  team.reload(0);
-  team.sites.at("b").up = false;
+  EXPECT_EQ(house.refused("b", DropReason::too_big), 1u);
+  house.sites.at("b").mtu = 1500;
+  house.sites.at("b").up = false;
+  house.reload(0);
+  house.sites.at("b").up = true;
+  house.reload(0);
+  house.sites.at("b").up = false;
   EXPECT_EQ(cross_under_new_policy(), Ports{});
-  EXPECT_EQ(team.refused("b", DropReason::port_down), 1u);
+  EXPECT_EQ(house.refused("b", DropReason::port_down), 1u);
 }
 
 TEST_F(TwoWorkers, AnswersForAPortThatHasGone) {
   for (const bool flooded : {false, true}) {
-    team.inject("a", frame(flooded ? '*' : 'b', 'a'));
-    team.round(0);
-    const config::Config before = team.config;
-    team.config.ports.erase("a");
-    team.config.ports.erase("b");
-    ++team.generation;
-    team.reload(1);
-    team.settle();
-    EXPECT_EQ(team.taken(), (flooded ? Ports{{"m", 1}} : Ports{}));
-    team.config = before;
-    ++team.generation;
-    team.reload(0);
-    team.reload(1);
+    house.inject("a", frame(flooded ? '*' : 'b', 'a'));
+    house.round(0);
+    const config::Config before = house.config;
+    house.config.ports.erase("a");
+    house.config.ports.erase("b");
+    ++house.generation;
+    house.reload(1);
+    house.settle();
+    EXPECT_EQ(house.taken(), (flooded ? Ports{{"m", 1}} : Ports{}));
+    house.config = before;
+    ++house.generation;
+    house.reload(0);
+    house.reload(1);
   }
-  EXPECT_EQ(team.refused("b", DropReason::port_down), 1u);
+  EXPECT_EQ(house.refused("b", DropReason::port_down), 1u);
 }
 
 TEST(PartOf, DividesALimitAmongTheWorkersWithPortsThatLearn) {
@@ -386,17 +386,17 @@ TEST(PartOf, DividesALimitAmongTheWorkersWithPortsThatLearn) {
             "\"\nmac = \"any\"\nip = \"any\"\nworker = " + std::to_string(workers[i]) + "\n";
   }
   toml += "[port.z]\ndevice = \"z\"\nmac = \"02:00:00:00:00:7a\"\nip = \"any\"\nworker = 2\n";
-  Team team(toml);
+  House house(toml);
   std::uint32_t sum = 0;
   std::vector<std::uint32_t> parts;
-  for (const auto& member : team.members) {
+  for (const auto* member : house.members) {
     parts.push_back(member->snapshot->segments[0].mac_limit);
     sum += parts.back();
   }
   EXPECT_EQ(sum, 10u);
   EXPECT_EQ(parts, (std::vector<std::uint32_t>{4, 1, 0, 5}));
-  team.config.ports.at("d").mac_max = 160;  // who may learn more has more of it
-  EXPECT_EQ(team.snapshot_of(1)->segments[0].mac_limit, 7u);
+  house.config.ports.at("d").mac_max = 160;  // who may learn more has more of it
+  EXPECT_EQ(house.snapshot_of(1)->segments[0].mac_limit, 7u);
 }
 
 // Any interleaving: who has his turn when, and how much he gets to see, is drawn.
@@ -444,7 +444,7 @@ TEST_P(Interleavings, GiveEveryFrameTheVerdictOfOneWorker) {
   for (unsigned seed = 0; seed < 12; ++seed) {
     Random random(seed);
     const std::string toml = random_toml(random, GetParam(), false);
-    Team team(toml);
+    House house(toml);
     test::TestBridge alone(toml);
     std::map<std::string, int> expected;
     for (int i = 0; i < 150; ++i) {
@@ -453,19 +453,19 @@ TEST_P(Interleavings, GiveEveryFrameTheVerdictOfOneWorker) {
       // h learns its own address: that all know it from the start is a matter of order.
       if (i < 8) continue;
       if (from == 'h') continue;
-      ASSERT_TRUE(team.inject(std::string(1, from), bytes));
+      ASSERT_TRUE(house.inject(std::string(1, from), bytes));
       for (const std::string& port : alone.send(std::string(1, from), bytes).ports) {
         ++expected[port];
       }
       for (unsigned turns = random() % 3; turns > 0; --turns) {
-        team.round(static_cast<std::uint8_t>(random() % team.members.size()));
+        house.round(static_cast<std::uint8_t>(random() % house.members.size()));
       }
     }
-    team.settle();
-    EXPECT_EQ(team.taken(), expected) << "seed " << seed;
-    EXPECT_EQ(team.ledger_fault(), "") << "seed " << seed;
-    for (const auto& [name, site] : team.sites) {
-      const PortCounters many = team.counters(name), one = alone.counters(name);
+    house.settle();
+    EXPECT_EQ(house.taken(), expected) << "seed " << seed;
+    EXPECT_EQ(house.ledger_fault(), "") << "seed " << seed;
+    for (const auto& [name, site] : house.sites) {
+      const PortCounters many = house.counters(name), one = alone.counters(name);
       EXPECT_EQ(many.dropped, one.dropped) << "seed " << seed << " port " << name;
       EXPECT_EQ(many.refused, one.refused) << "seed " << seed << " port " << name;
     }
@@ -477,28 +477,28 @@ TEST_P(Interleavings, OneFrameAfterTheOtherAreOneWorker) {
   for (unsigned seed = 0; seed < 10; ++seed) {
     Random random(seed);
     const std::string toml = random_toml(random, GetParam(), true);
-    Team team(toml);
+    House house(toml);
     test::TestBridge alone(toml);
     for (int i = 0; i < 200; ++i) {
       const std::string from(1, static_cast<char>('a' + random() % 8));
       const Bytes bytes = random_frame(random, from[0], true);
-      team.taken();
-      team.inject(from, bytes);
-      team.settle();
+      house.taken();
+      house.inject(from, bytes);
+      house.settle();
       std::map<std::string, int> expected;
       for (const std::string& port : alone.send(from, bytes).ports) expected[port] = 1;
-      ASSERT_EQ(team.taken(), expected) << "seed " << seed << " frame " << i << " from " << from;
+      ASSERT_EQ(house.taken(), expected) << "seed " << seed << " frame " << i << " from " << from;
       if (random() % 20 == 0) {
-        team.now_ms += 1000;
+        house.now_ms += 1000;
         alone.tick();
-        while (std::ranges::any_of(team.members, [&](const auto& member) {
-          return member->worker->round(team.now_ms).waiting;
+        while (std::ranges::any_of(house.members, [&](const auto& member) {
+          return member->worker->round(house.now_ms).waiting;
         })) {
         }
-        team.settle();
+        house.settle();
       }
     }
-    EXPECT_EQ(team.ledger_fault(), "") << "seed " << seed;
+    EXPECT_EQ(house.ledger_fault(), "") << "seed " << seed;
   }
 }
 
@@ -507,25 +507,26 @@ TEST_P(Interleavings, OneFrameAfterTheOtherAreOneWorker) {
 TEST_P(Interleavings, KeepTheTheoremAndAgreeAtQuietMoments) {
   for (unsigned seed = 0; seed < 12; ++seed) {
     Random random(seed);
-    Team team(random_toml(random, GetParam(), true));
+    House house(random_toml(random, GetParam(), true));
     for (int i = 0; i < 300; ++i) {
       const std::string from(1, static_cast<char>('a' + random() % 8));
-      team.inject(from, random_frame(random, from[0], true));
+      house.inject(from, random_frame(random, from[0], true));
       for (unsigned turns = random() % 4; turns > 0; --turns) {
-        team.round(static_cast<std::uint8_t>(random() % team.members.size()));
+        house.round(static_cast<std::uint8_t>(random() % house.members.size()));
       }
-      if (random() % 10 == 0) team.now_ms += random() % 50;
+      if (random() % 10 == 0) house.now_ms += random() % 50;
       if (random() % 40 == 0) {  // a reload, seen by one after the other
-        auto& port = team.config.ports.at(std::string(1, static_cast<char>('a' + random() % 7)));
+        auto& port = house.config.ports.at(std::string(1, static_cast<char>('a' + random() % 7)));
         port.isolated = !port.isolated;
-        ++team.generation;
-        for (std::uint8_t worker = 0; worker < team.members.size(); ++worker) {
-          team.reload(worker);
-          if (random() % 2 == 0) team.round(worker);
+        ++house.generation;
+        for (std::uint8_t worker = 0; worker < house.members.size(); ++worker) {
+          house.reload(worker);
+          if (random() % 2 == 0) house.round(worker);
         }
       }
-      for (const auto& member : team.members) {
-        for (const auto& sent : member->backend.take()) {
+      for (std::size_t worker = 0; worker < house.members.size(); ++worker) {
+        const auto* member = house.members[worker];
+        for (const auto& sent : house.places[worker]->backend.take()) {
           MacAddress to{0};
           for (int octet = 0; octet < 6; ++octet) to.value = to.value << 8 | sent.bytes[octet];
           const PortPolicy& port = member->snapshot->ports[sent.port];
@@ -536,11 +537,11 @@ TEST_P(Interleavings, KeepTheTheoremAndAgreeAtQuietMoments) {
         }
       }
     }
-    team.settle();
-    EXPECT_EQ(team.ledger_fault(), "") << "seed " << seed;
+    house.settle();
+    EXPECT_EQ(house.ledger_fault(), "") << "seed " << seed;
     for (char address = 'a'; address < 'k'; ++address) {
-      for (std::uint8_t worker = 1; worker < team.members.size(); ++worker) {
-        EXPECT_EQ(team.whereabouts(worker, mac(address)), team.whereabouts(0, mac(address)))
+      for (std::uint8_t worker = 1; worker < house.members.size(); ++worker) {
+        EXPECT_EQ(house.whereabouts(worker, mac(address)), house.whereabouts(0, mac(address)))
             << "seed " << seed << " address " << address;
       }
     }
@@ -550,17 +551,17 @@ TEST_P(Interleavings, KeepTheTheoremAndAgreeAtQuietMoments) {
 // Frames of a flow stay in order, whoever has his turn.
 TEST_P(Interleavings, KeepTheOrderOfAFlow) {
   Random random(7);
-  Team team(random_toml(random, GetParam(), false));
+  House house(random_toml(random, GetParam(), false));
   std::map<std::tuple<std::uint8_t, std::uint8_t, PortIndex>, std::uint8_t> last;
   for (int i = 0; i < 2000; ++i) {
     const char from = static_cast<char>('a' + random() % 7);
     Bytes bytes = random_frame(random, from, false);
     bytes[59] = static_cast<std::uint8_t>(i / 10);
-    if (!team.inject(std::string(1, from), bytes)) team.settle();
-    team.round(static_cast<std::uint8_t>(random() % team.members.size()));
+    if (!house.inject(std::string(1, from), bytes)) house.settle();
+    house.round(static_cast<std::uint8_t>(random() % house.members.size()));
     if (i % 10 != 9) continue;
-    for (const auto& member : team.members) {
-      for (const auto& sent : member->backend.take()) {
+    for (const auto& place : house.places) {
+      for (const auto& sent : place->backend.take()) {
         std::uint8_t& before = last[{sent.bytes[5], sent.bytes[11], sent.port}];
         EXPECT_LE(static_cast<std::uint8_t>(sent.bytes[59] - before), 128) << "overtaken";
         before = sent.bytes[59];
@@ -578,33 +579,34 @@ class ManyThreads : public ::testing::TestWithParam<int> {};
 TEST_P(ManyThreads, ForwardWhileControlReloads) {
   const int workers = GetParam();
   Random random(11);
-  Team team(random_toml(random, workers, true), 4096);
+  House house(random_toml(random, workers, true), {.fdb_entries = 4096});
   std::atomic<bool> stop = false;
   std::atomic<bool> quiet = false;
   std::vector<std::thread> threads;
   for (std::uint8_t i = 0; i < workers; ++i) {
     threads.emplace_back([&, i] {
       Random own(i);
-      Team::Member& member = *team.members[i];
+      control::Team::Member& member = *house.members[i];
+      MemoryBackend& backend = house.places[i]->backend;
       std::vector<std::string> ports;
-      for (const auto& [name, site] : team.sites) {
+      for (const auto& [name, site] : house.sites) {
         if (site.worker == i) ports.push_back(name);
       }
       for (std::uint32_t now_ms = 10'000; !stop.load(); ++now_ms) {
         for (int frames = 0; frames < 8 && !ports.empty() && !quiet.load(); ++frames) {
           const std::string& from = ports[own() % ports.size()];
-          member.backend.inject(team.port(from), random_frame(own, from[0], true));
+          backend.inject(house.port(from), random_frame(own, from[0], true));
         }
         member.worker->round(now_ms);
-        member.backend.take();
+        backend.take();
       }
     });
   }
   const auto call = [&](std::uint8_t worker, Command& command) {
-    Mailbox& mailbox = team.members[worker]->mailbox;
+    Mailbox& mailbox = house.members[worker]->mailbox;
     while (!mailbox.commands.push(&command)) std::this_thread::yield();
     for (bool done = false; !done; std::this_thread::yield()) {
-      for (const auto& member : team.members) {
+      for (auto* member : house.members) {
         member->mailbox.events.consume_all([&](const Event& event) {
           done |= event.kind == Event::Kind::done && event.command == &command;
         });
@@ -612,14 +614,14 @@ TEST_P(ManyThreads, ForwardWhileControlReloads) {
     }
   };
   for (int turn = 0; turn < 20; ++turn) {
-    team.config.ports.at("a").isolated = turn % 2 == 0;
-    ++team.generation;
+    house.config.ports.at("a").isolated = turn % 2 == 0;
+    ++house.generation;
     for (std::uint8_t i = 0; i < workers; ++i) {
-      auto next = team.snapshot_of(i);
+      auto next = house.snapshot_of(i);
       SwapSnapshot swap(next.get());
       call(i, swap);
-      team.members[i]->snapshot = std::move(next);
-      ResizeFdb resize(Fdb::Store(turn % 2 == 0 ? 16'384 : 4096, team.key));
+      house.members[i]->snapshot = std::move(next);
+      ResizeFdb resize(Fdb::Store(turn % 2 == 0 ? 16'384 : 4096, test::kHouseKey));
       call(i, resize);
       CopyCounters copy;
       call(i, copy);
@@ -638,11 +640,11 @@ TEST_P(ManyThreads, ForwardWhileControlReloads) {
   }
   stop = true;
   for (std::thread& thread : threads) thread.join();
-  team.now_ms = 10'000'000;
-  team.settle();
-  EXPECT_EQ(team.ledger_fault(), "");
+  house.now_ms = 10'000'000;
+  house.settle();
+  EXPECT_EQ(house.ledger_fault(), "");
   std::uint64_t received = 0;
-  for (const auto& [name, site] : team.sites) received += team.counters(name).received;
+  for (const auto& [name, site] : house.sites) received += house.counters(name).received;
   EXPECT_GT(received, 1000u);
 }
 

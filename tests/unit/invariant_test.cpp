@@ -4,13 +4,14 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/team.hpp"
+#include "tests/harness/house.hpp"
+#include "tests/unit/frames.hpp"
 
 namespace bulkhead {
 namespace {
 
 using test::frame;
-using test::Team;
+using test::House;
 
 constexpr const char* kTwo = R"(
 [bulkhead]
@@ -50,15 +51,15 @@ TEST(Invariant, ABufferThatIsGivenBackTwiceIsFreeOnce) {
 }
 
 TEST(Invariant, ABorrowedBufferIsGivenBackOnce) {
-  Team team(kTwo);
-  team.inject("a", frame('b', 'a'));
-  team.round(0);
-  BufferPool& borrower = team.members[1]->pool;
-  Buffer* lent = &team.members[0]->pool.at(0);
+  House house(kTwo);
+  house.inject("a", frame('b', 'a'));
+  house.round(0);
+  BufferPool& borrower = house.places[1]->pool;
+  Buffer* lent = &house.places[0]->pool.at(0);
   EXPECT_BREACH(borrower.release(lent));  // it has not arrived yet
-  team.settle();
-  EXPECT_EQ(team.taken()["b"], 1);
-  EXPECT_EQ(team.ledger_fault(), "");
+  house.settle();
+  EXPECT_EQ(house.taken()["b"], 1);
+  EXPECT_EQ(house.ledger_fault(), "");
 }
 
 TEST(Invariant, WhatIsNoListOfAReachSetIsFloodedToNobody) {
@@ -68,15 +69,15 @@ TEST(Invariant, WhatIsNoListOfAReachSetIsFloodedToNobody) {
 }
 
 TEST(Invariant, AnAnnouncementWithoutRoomIsLeftOut) {
-  Team team(kTwo);
-  Crossings& crossings = team.members[0]->worker->crossings();
+  House house(kTwo);
+  Crossings& crossings = house.members[0]->worker->crossings();
   Crossing news;
   news.kind = Crossing::Kind::aged;
   news.from = 0;
   for (std::size_t i = crossings.room(); i > 0; --i) crossings.announce(news);
   EXPECT_BREACH(crossings.announce(news));
   crossings.flush();
-  EXPECT_EQ(team.members[1]->worker->crossings().arrived(0), Passage::kCrossings);
+  EXPECT_EQ(house.members[1]->worker->crossings().arrived(0), Passage::kCrossings);
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
-// A whole bridge without devices: configuration text → compile → a Worker over a MemoryBackend.
-//
-// Ports and segments get their indices in the order of their names. send() puts one frame in, runs
-// one round and says what became of it, by names, from what the counters and the backend saw.
+// A house with one worker, frame by frame: send() puts one in, runs one round and says what became
+// of it, by names, from what the counters and the backend saw.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +10,7 @@
 #include <tuple>
 #include <vector>
 
-#include "backends/memory/memory.hpp"
-#include "config/config.hpp"
-#include "control/bridge/compile.hpp"
-#include "dataplane/worker.hpp"
+#include "tests/harness/house.hpp"
 #include "tests/unit/frames.hpp"
 
 namespace bulkhead::test {
@@ -35,29 +30,27 @@ inline void PrintTo(const Outcome& outcome, std::ostream* out) { *out << to_text
 /// mac, segment, port, seen, moves: an Fdb entry by value.
 using Learned = std::tuple<std::uint64_t, SegmentIndex, PortIndex, std::uint32_t, std::uint8_t>;
 
-class TestBridge {
+/// The same configuration, whatever it says of workers.
+inline config::Config with_one_worker(config::Config config) {
+  config.workers = 1;
+  for (auto& [name, port] : config.ports) port.worker.reset();
+  return config;
+}
+
+class TestBridge : public House {
  public:
-  static constexpr std::uint32_t kChunkBytes = 2048;
   static constexpr std::uint32_t kChunks = 256;
-  static constexpr std::uint32_t kMtu = 1500;
 
   explicit TestBridge(const std::string& toml, std::size_t fdb_entries = 256)
       : TestBridge(config::parse(toml, "test.toml"), fdb_entries) {}
-  explicit TestBridge(const config::Config& from, std::size_t fdb_entries = 256);
+  explicit TestBridge(const config::Config& from, std::size_t fdb_entries = 256)
+      : House(with_one_worker(from), {.fdb_entries = fdb_entries, .chunks = kChunks}) {}
 
-  /// Compiles config and sites anew and puts the result in force.
-  void reload();
-
-  [[nodiscard]] PortIndex port(const std::string& name) const { return sites.at(name).index; }
-  [[nodiscard]] std::string name_of(PortIndex port) const;
   [[nodiscard]] const PortCounters& counters(const std::string& name) {
     return worker->forwarder().counters(port(name));
   }
   [[nodiscard]] std::uint64_t dropped(const std::string& name, DropReason reason) {
     return counters(name).dropped[index_of(reason)];
-  }
-  [[nodiscard]] std::uint64_t refused(const std::string& name, DropReason reason) {
-    return counters(name).refused[index_of(reason)];
   }
 
   Outcome send(const std::string& from, const Bytes& bytes, std::size_t split = SIZE_MAX);
@@ -67,21 +60,14 @@ class TestBridge {
   void tick(std::uint32_t seconds = 1);
   [[nodiscard]] std::set<Learned> learned() const;
   std::vector<Event> events();
-  /// "" if every port's counters agree and every buffer is free.
-  std::string ledger_fault();
 
-  config::Config config;
-  std::map<std::string, control::Site> sites;
-  std::map<std::string, SegmentIndex> segments;
-  std::uint32_t now_ms = 10'000;
-
-  std::vector<std::uint8_t> memory = std::vector<std::uint8_t>(kChunkBytes * kChunks);
-  BufferPool pool{memory, kChunkBytes};
-  MemoryBackend backend{pool};
-  std::unique_ptr<Mailbox> mailbox = std::make_unique<Mailbox>();
-  std::unique_ptr<Snapshot> snapshot;
-  std::unique_ptr<Fdb> fdb;
-  std::unique_ptr<Worker> worker;
+  // The one worker's.
+  BufferPool& pool = places[0]->pool;
+  MemoryBackend& backend = places[0]->backend;
+  Mailbox* const mailbox = &members[0]->mailbox;
+  const std::unique_ptr<const Snapshot>& snapshot = members[0]->snapshot;
+  const std::unique_ptr<Fdb>& fdb = members[0]->fdb;
+  const std::unique_ptr<Worker>& worker = members[0]->worker;
 };
 
 }  // namespace bulkhead::test

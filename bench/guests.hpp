@@ -7,19 +7,18 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
-#include <map>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "control/bridge/compile.hpp"
 #include "dataplane/decide.hpp"
-#include "dataplane/worker.hpp"
+#include "tests/harness/house.hpp"
 
 namespace bulkhead {
 
-inline constexpr HashKey kKey{{0x9e37'79b9'7f4a'7c15, 0xd1b5'4a32'd192'ed03}};
+inline constexpr HashKey kKey = test::kHouseKey;
 inline constexpr std::uint32_t kFrameBytes = 64;
 inline constexpr std::size_t kSamples = 4096;  // drawn before the clock starts
 
@@ -50,38 +49,44 @@ inline void write(std::uint8_t* bytes, MacAddress destination, MacAddress source
   bytes[39] = kFrameBytes - 34;
 }
 
-/// Ports 0 to guests - 1 are guests with a MAC and an IPv4 address each; the last is an uplink that
-/// has learned `learned` addresses.
-struct House {
-  House(std::size_t guests, std::size_t learned) : fdb(std::max<std::size_t>(learned, 64), kKey) {
-    config::Config config;
-    std::map<std::string, control::Site> sites;
-    for (std::size_t i = 0; i <= guests; ++i) {
-      config::Port port;
-      port.name = std::to_string(i);
-      port.trusted = i == guests;
-      if (!port.trusted) {
-        port.macs = {guest_mac(i)};
-        config::InterfaceAddress address;
-        std::ranges::copy(ip_of(guest_mac(i)), address.bytes.begin());
-        address.prefix_length = 8;
-        port.addresses = {address};
-      }
-      sites[port.name] = {static_cast<PortIndex>(i), 0, true, 1500};
-      config.ports[port.name] = port;
+/// Guests "0000" and so on with a MAC and an IPv4 address each, and behind them in order an uplink.
+inline config::Config config_of(std::size_t guests) {
+  config::Config config;
+  for (std::size_t i = 0; i <= guests; ++i) {
+    config::Port port;
+    port.name = std::to_string(10'000 + i);  // in the order of their numbers
+    port.trusted = i == guests;
+    if (!port.trusted) {
+      port.macs = {guest_mac(i)};
+      config::InterfaceAddress address;
+      std::ranges::copy(ip_of(guest_mac(i)), address.bytes.begin());
+      address.prefix_length = 8;
+      port.addresses = {address};
     }
-    config.segments["default"].mac_limit = 1'048'576;
-    snapshot = control::compile(config, sites, {{"default", 0}}, kKey);
-    uplink = static_cast<PortIndex>(guests);
+    config.ports[port.name] = port;
+  }
+  config.segments["default"].mac_limit = 1'048'576;
+  return config;
+}
+
+/// Ports 0 to guests - 1 are the guests; the last is the uplink, which has learned `learned`
+/// addresses.
+struct Guests : test::House {
+  Guests(std::size_t guests, std::size_t learned, std::function<Backend*(BufferPool&)> backend = {})
+      : test::House(config_of(guests), {.fdb_entries = std::max<std::size_t>(learned, 64),
+                                        .chunks = 1024,
+                                        .backend = std::move(backend)}),
+        uplink(static_cast<PortIndex>(guests)) {
+    Fdb& fdb = *members[0]->fdb;
     for (std::size_t i = 0; i < learned; ++i) {
-      const MacTable::Hashed mac = fdb.hashed(*snapshot, uplink, learned_mac(i));
-      const Fdb::Judgement taught = fdb.judge(*snapshot, uplink, mac, false, 0);
-      fdb.learn(*snapshot, uplink, mac, false, taught.change, 0);
+      const MacTable::Hashed mac = fdb.hashed(snapshot(), uplink, learned_mac(i));
+      const Fdb::Judgement taught = fdb.judge(snapshot(), uplink, mac, false, 0);
+      fdb.learn(snapshot(), uplink, mac, false, taught.change, 0);
     }
   }
+  [[nodiscard]] const Snapshot& snapshot() const { return *members[0]->snapshot; }
+  [[nodiscard]] const Fdb& fdb() const { return *members[0]->fdb; }
 
-  std::unique_ptr<Snapshot> snapshot;
-  Fdb fdb;
   PortIndex uplink;
 };
 
@@ -89,14 +94,14 @@ struct House {
 /// frame.
 class NullBackend : public Backend {
  public:
-  NullBackend(BufferPool& pool, const House& house, std::size_t guests, std::size_t learned)
+  NullBackend(BufferPool& pool, std::size_t guests, std::size_t learned)
       : pool_(pool), samples_(std::bit_ceil(std::max(kSamples, learned))) {
     std::mt19937_64 random(1);
     for (Sample& sample : samples_) {  // half from the uplink, half to it
       const auto guest = static_cast<PortIndex>(random() % guests);
       const MacAddress visitor = learned_mac(random() % learned);
       const bool out = random() % 2 == 0;
-      sample.from = out ? guest : house.uplink;
+      sample.from = out ? guest : static_cast<PortIndex>(guests);
       write(sample.bytes.data(), out ? visitor : guest_mac(guest),
             out ? guest_mac(guest) : visitor);
     }
@@ -131,34 +136,29 @@ class NullBackend : public Backend {
   std::size_t next_ = 0;
 };
 
-/// A worker in such a house; half of the frames are from the uplink and half to it.
+/// A worker with such ports; half of the frames are from the uplink and half to it.
 class Rounds {
  public:
   Rounds(std::size_t ports, std::size_t addresses)
-      : house_(ports - 1, addresses),
-        memory_(std::size_t{1024} * 2048),
-        pool_(memory_, 2048),
-        backend_(pool_, house_, ports - 1, addresses),
-        worker_(pool_, {&backend_}, *mailbox_, house_.snapshot.get(), &house_.fdb) {}
+      : guests_(ports - 1, addresses, [&](BufferPool& pool) {
+          backend_ = std::make_unique<NullBackend>(pool, ports - 1, addresses);
+          return backend_.get();
+        }) {}
 
   /// One round of kBatchFrames, so many a millisecond as at 6.4 million frames a second.
-  void run() { worker_.round(1 + ++rounds_ / 100); }
+  void run() { guests_.members[0]->worker->round(1 + ++rounds_ / 100); }
   /// Frames until now.
   [[nodiscard]] std::uint64_t sent() {
     std::uint64_t frames = 0;
-    for (PortIndex port = 0; port <= house_.uplink; ++port) {
-      frames += worker_.forwarder().counters(port).sent;
+    for (PortIndex port = 0; port <= guests_.uplink; ++port) {
+      frames += guests_.members[0]->worker->forwarder().counters(port).sent;
     }
     return frames;
   }
 
  private:
-  House house_;
-  std::vector<std::uint8_t> memory_;
-  BufferPool pool_;
-  NullBackend backend_;
-  std::unique_ptr<Mailbox> mailbox_ = std::make_unique<Mailbox>();
-  Worker worker_;
+  std::unique_ptr<NullBackend> backend_;
+  Guests guests_;
   std::uint32_t rounds_ = 0;
 };
 
