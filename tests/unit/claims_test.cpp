@@ -4,16 +4,16 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/team.hpp"
+#include "tests/harness/house.hpp"
 #include "tests/unit/test_bridge.hpp"
 
 namespace bulkhead {
 namespace {
 
 using test::Bytes;
+using test::House;
 using test::mac;
 using test::put;
-using test::Team;
 using test::TestBridge;
 using D = DropReason;
 
@@ -203,11 +203,11 @@ worker = 1
 )";
 
 TEST(Claims, OfATrustedPortAreKnownToEveryWorker) {
-  Team team(kTwo);
-  const auto dropped = [&] { return team.counters("l").dropped[index_of(D::spoofed_ip)]; };
+  House house(kTwo);
+  const auto dropped = [&] { return house.counters("l").dropped[index_of(D::spoofed_ip)]; };
   const auto send = [&](const std::string& port, std::uint64_t sender) {
-    ASSERT_TRUE(team.inject(port, report(port[0], sender)));
-    team.settle();
+    ASSERT_TRUE(house.inject(port, report(port[0], sender)));
+    house.settle();
   };
   send("l", 1);
   EXPECT_EQ(dropped(), 0u);
@@ -215,34 +215,34 @@ TEST(Claims, OfATrustedPortAreKnownToEveryWorker) {
   send("l", 1);
   EXPECT_EQ(dropped(), 1u);
   for (int i = 0; i < 40; ++i) {  // in use for ten seconds: told again and again
-    team.now_ms += 250;
+    house.now_ms += 250;
     send("u", 1);
   }
   send("l", 1);
   EXPECT_EQ(dropped(), 2u);
-  team.now_ms += kAgeingMilliseconds + kAgeingMilliseconds / 4;
+  house.now_ms += kAgeingMilliseconds + kAgeingMilliseconds / 4;
   send("l", 1);
   EXPECT_EQ(dropped(), 2u) << "it has ended there, too";
 }
 
 TEST(Claims, OfAFloodAreAnnouncedAtALimitedRate) {
-  Team team(kTwo);
+  House house(kTwo);
   for (std::uint64_t i = 1; i <= 2000; ++i) {
-    team.inject("u", report('u', i));
-    if (i % 32 == 0) team.settle();
+    house.inject("u", report('u', i));
+    if (i % 32 == 0) house.settle();
   }
-  team.settle();
+  house.settle();
   // The other worker has heard of some, and of a router that comes late.
   std::size_t heard = 0;
-  team.members[0]->worker->forwarder().claims().visit(*team.members[0]->snapshot, team.port("u"),
-                                                      team.now_ms, [&](const auto&) { ++heard; });
+  house.members[0]->worker->forwarder().claims().visit(*house.members[0]->snapshot, house.port("u"),
+                                                       house.now_ms, [&](const auto&) { ++heard; });
   EXPECT_GE(heard, 100u);
   EXPECT_LE(heard, 256u);
-  ASSERT_TRUE(team.inject("u", icmp(mac('u'), 134, 5000)));
-  team.settle();
-  ASSERT_TRUE(team.inject("l", report('l', 5000)));
-  team.settle();
-  EXPECT_EQ(team.counters("l").dropped[index_of(D::spoofed_ip)], 1u);
+  ASSERT_TRUE(house.inject("u", icmp(mac('u'), 134, 5000)));
+  house.settle();
+  ASSERT_TRUE(house.inject("l", report('l', 5000)));
+  house.settle();
+  EXPECT_EQ(house.counters("l").dropped[index_of(D::spoofed_ip)], 1u);
 }
 
 }  // namespace
