@@ -457,7 +457,7 @@ void Bridge::set_state(const std::string& name, Attached& attached, PortState st
       spdlog::info("port {}: up", name);
       break;
     case PortState::down:
-      if (attached.device->link().is_ready()) break;  // on its way up
+      if (attached.device->link().up) break;  // on its way up
       spdlog::warn("port {}: {}", name, down_text(attached.device->link()));
       break;
     case PortState::waiting:
@@ -497,7 +497,7 @@ void Bridge::refresh(const Links& links, const LinkNotices& notices) {
     const Link* link = link_of(name);
     const int ifindex = attached.device->ifindex();
     const bool vanished = link == nullptr || link->ifindex != ifindex || changed.contains(ifindex);
-    if (!vanished && (attached.state != PortState::up || link->is_ready())) continue;
+    if (!vanished && (attached.state != PortState::up || link->up)) continue;
     going[name] = vanished ? PortState::waiting : PortState::down;
     attached.state = PortState::down;
   }
@@ -511,9 +511,7 @@ void Bridge::refresh(const Links& links, const LinkNotices& notices) {
       if (next == PortState::waiting) {
         let_device_go(attached);
       } else {
-        // Without a carrier alone it stays plugged: what a guest says first when its end comes up
-        // again is not lost.
-        if (attached.socket == nullptr || !link_of(name)->up) unplug(attached);
+        unplug(attached);
         attached.device->set_link(*link_of(name));
         set_state(name, attached, next);
       }
@@ -532,9 +530,9 @@ void Bridge::refresh(const Links& links, const LinkNotices& notices) {
     }
     attempt(name, attached, [&] {
       mtu_changed |= follow(name, attached, *link);
-      if (attached.state != PortState::down || !link->is_ready()) return;
-      if (attached.socket == nullptr) plug(config_.ports.at(name), attached);
-      attached.state = PortState::up;
+      follow_carrier(name, attached, *link);
+      if (attached.state != PortState::down || !link->up) return;
+      plug(config_.ports.at(name), attached);
       coming.push_back(name);
     });
   }
@@ -580,13 +578,36 @@ bool Bridge::follow(const std::string& name, Attached& attached, const Link& lin
     attached.why_waiting.clear();
     set_state(name, attached, PortState::down);
   }
-  if (attached.state == PortState::down && !link.up) unplug(attached);
   const bool mtu_changed = std::exchange(attached.mtu, link.mtu) != link.mtu;
   if (mtu_changed && link.mtu > ConduitDevice::kPortMtuMax) {
     spdlog::warn("port {}: device {} has an MTU of {} now, of which 3494 are used", name, link.name,
                  link.mtu);
   }
   return mtu_changed;
+}
+
+// A port without a carrier is shown as down, and goes on: the kernel tells of a carrier up to a
+// second late (net/core/link_watch.c), and what a guest says first must not be lost.
+void Bridge::follow_carrier(const std::string& name, Attached& attached, const Link& link) {
+  if (attached.state != PortState::up) {
+    attached.had_carrier = true;
+    return;
+  }
+  if (std::exchange(attached.had_carrier, link.has_carrier) == link.has_carrier) return;
+  listener_(name, link.has_carrier ? PortState::up : PortState::down);
+  if (link.has_carrier) {
+    spdlog::info("port {}: up", name);
+  } else {
+    spdlog::warn("port {}: {}", name, down_text(link));
+  }
+}
+
+/// As the kernel says now, if its last notice said no.
+bool Bridge::has_carrier(const Attached& attached) {
+  const Link& known = attached.device->link();
+  if (known.has_carrier) return true;
+  const std::optional<Link> now = find_link(known.name);
+  return now && now->ifindex == known.ifindex && now->has_carrier;
 }
 
 // What fails is the port's own trouble: it says why, and is tried again. Among the reasons is a
@@ -666,19 +687,21 @@ void Bridge::follow_queues(const std::string& name, Attached& attached) {
   }
 }
 
-std::string Bridge::trouble_of(const std::string& name, const Attached& attached) {
+std::string Bridge::trouble_of(const std::string& name, const Attached& attached, bool is_up) {
   if (attached.device == nullptr) return {};
   const Link& link = attached.device->link();
-  if (!link.is_ready()) return "port " + name + ": " + down_text(link);
+  if (!is_up) return "port " + name + ": " + down_text(link);
   if (attached.device->trouble().empty()) return {};
   return "port " + name + ": device " + link.name + ": " + attached.device->trouble();
 }
 
 PortStatus Bridge::status_of(const std::string& port) const {
   const Attached& attached = attached_.at(port);
+  const bool is_up = attached.state == PortState::up && has_carrier(attached);
   return {.config = &config_.ports.at(port),
-          .state = attached.state,
-          .why = attached.why_waiting.empty() ? trouble_of(port, attached) : attached.why_waiting,
+          .state = attached.state == PortState::up && !is_up ? PortState::down : attached.state,
+          .why = attached.why_waiting.empty() ? trouble_of(port, attached, is_up)
+                                              : attached.why_waiting,
           .mtu = attached.mtu,
           .index = attached.index,
           .worker = attached.worker,

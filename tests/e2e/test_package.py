@@ -113,7 +113,8 @@ def test_service_runs(root):
     """The unit starts and gets ready as hardened as it is, ports come up and stay guarded by pins,
     the control socket is the group's."""
     root.run("ip", "link", "add", "vm1", "type", "veth", "peer", "guest")
-    root.run("ip", "link", "set", "vm1", "up")
+    for end in ("vm1", "guest"):
+        root.run("ip", "link", "set", end, "up")
     root.run("systemctl", "enable", "--now", UNIT)
     root.run("bulkhead", "port", "add", "vm1", "--device", "vm1", "--mac", "02:00:00:00:00:01",
              "--ip", "any")
