@@ -37,8 +37,9 @@ Json stats_row(const MethodContext& context, const config::Port& port,
             {"drops", drops_json(counters.refused)}}}};
 }
 
-Metrics metrics_of(const MethodContext& context, const std::vector<const config::Port*>& ports) {
-  const Engine::Totals totals = context.bridge.engine().totals();
+Metrics metrics_of(const MethodContext& context, const std::vector<const config::Port*>& ports,
+                   bool is_first) {
+  const Engine::Totals& totals = context.totals_for_piece(is_first);
   Metrics metrics{.version = kVersion,
                   .uptime_seconds = context.uptime_seconds(),
                   .learned = totals.learned,
@@ -132,7 +133,8 @@ LongAnswer metrics(const MethodContext& context, const Json& json) {
       return kMetricsEnd;
     }
     const auto ports = context.ports_behind(last);
-    Json text = openmetrics_text(metrics_of(context, ports), metric, last.empty());
+    Json text = openmetrics_text(metrics_of(context, ports, metric == 0 && last.empty()), metric,
+                                 last.empty());
     const bool goes_on = !ports.empty() && has_ports(metric);
     metric += goes_on ? 0 : 1;
     last = goes_on ? ports.back()->name : "";

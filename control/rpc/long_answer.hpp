@@ -12,6 +12,7 @@ namespace bulkhead::control {
 
 struct LongAnswer {
   static constexpr std::size_t kRowsPerPiece = 64;
+  static constexpr std::size_t kPortsPerPiece = 16;  // what is said of a port takes up to 6 kB
 
   enum class Kind { list, text };
   Kind kind = Kind::list;

@@ -51,7 +51,14 @@ struct MethodContext {
   /// The next ones in the order of their names, as many as fit into a piece of a long answer.
   [[nodiscard]] std::vector<const config::Port*> ports_behind(const std::string& name) const;
 
+  /// What was counted: now for the first piece of an answer, and for the others at most a second
+  /// ago, for whichever answer. Valid until the next call.
+  [[nodiscard]] const Engine::Totals& totals_for_piece(bool is_first) const;
+
   [[nodiscard]] std::uint64_t uptime_seconds() const;
+
+  mutable Engine::Totals totals{};  // totals_for_piece()'s alone
+  mutable std::chrono::steady_clock::time_point counted{};
 };
 
 /// Those that are not 0, by reason.

@@ -105,7 +105,7 @@ std::vector<const config::Port*> MethodContext::ports_behind(const std::string& 
   const auto& all = bridge.config().ports;
   std::vector<const config::Port*> ports;
   for (auto place = all.upper_bound(name);
-       place != all.end() && ports.size() < LongAnswer::kRowsPerPiece; ++place) {
+       place != all.end() && ports.size() < LongAnswer::kPortsPerPiece; ++place) {
     ports.push_back(&place->second);
   }
   return ports;
@@ -122,12 +122,22 @@ LongAnswer MethodContext::list_ports(const std::optional<std::string>& only, Por
   return {.next = [this, row, last = std::string()]() mutable -> std::optional<Json> {
     const auto ports = ports_behind(last);
     if (ports.empty()) return std::nullopt;
-    const Engine::Totals totals = bridge.engine().totals();
+    const Engine::Totals& counts = totals_for_piece(last.empty());
     Json rows = Json::array();
-    for (const config::Port* port : ports) rows.push_back(row(*this, *port, totals));
+    for (const config::Port* port : ports) rows.push_back(row(*this, *port, counts));
     last = ports.back()->name;
     return rows;
   }};
+}
+
+const Engine::Totals& MethodContext::totals_for_piece(bool is_first) const {
+  constexpr auto kAgeMax = std::chrono::seconds(1);
+  const auto now = std::chrono::steady_clock::now();
+  if (is_first || now - counted > kAgeMax) {
+    totals = bridge.engine().totals();
+    counted = now;
+  }
+  return totals;
 }
 
 void MethodContext::require_segment(const std::string& name) const {

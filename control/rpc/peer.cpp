@@ -163,13 +163,19 @@ void Peer::wait_for_piece() {
   if (peers_->wait_for_piece.size() == 1) make_a_piece(peers_, socket_.get_executor());
 }
 
-// One a turn of the loop, whoever waits.
+// One a turn of the loop, whoever waits. What is counted for a piece takes megabytes for a moment,
+// and leaves holes between pieces that nobody reads: the kernel has them back now and then.
 void Peer::make_a_piece(const std::shared_ptr<Peers>& peers,
                         const asio::any_io_executor& executor) {
   asio::post(executor, [peers, executor] {
     const auto peer = peers->wait_for_piece.front().lock();
     if (peer && peer->pieces_) peer->attempt([&] { peer->send_piece(); });
     peers->wait_for_piece.pop_front();
+    constexpr std::size_t kPiecesUntrimmed = 128;
+    if (++peers->untrimmed == kPiecesUntrimmed) {
+      peers->untrimmed = 0;
+      ::malloc_trim(0);
+    }
     if (!peers->wait_for_piece.empty()) make_a_piece(peers, executor);
   });
 }
@@ -178,6 +184,7 @@ void Peer::send_piece() {
   std::string text = pieces_->next();
   const bool is_last = pieces_->is_done();
   if (is_last) text += '\n';
+  text.shrink_to_fit();  // a client may leave it there for long
   send({std::move(text), true});
   if (!is_last) return;
   pieces_.reset();

@@ -34,6 +34,7 @@ struct Peers {
   std::function<void()> subscribed;                  // one monitors other events than before
   std::size_t bytes = 0;                             // of requests and answers, now
   std::deque<std::weak_ptr<Peer>> wait_for_piece{};  // whose turn it is to have a piece made
+  std::size_t untrimmed = 0;  // pieces made since memory last went back to the kernel
 };
 
 class Peer : public std::enable_shared_from_this<Peer> {
