@@ -42,10 +42,13 @@ std::string listed(const std::string& verb, const std::vector<std::string>& name
 }
 
 std::string to_text(const std::string& what, const Changes::Names& names) {
-  std::string text;
+  std::string text, before = what + ": ";
   for (const std::string& part : {listed("added", names.added), listed("removed", names.removed),
                                   listed("changed", names.changed)}) {
-    if (!part.empty()) text += (text.empty() ? what + ": " : ", ") + part;
+    if (part.empty()) continue;
+    text += before;
+    text += part;
+    before = ", ";
   }
   return text;
 }

@@ -154,7 +154,7 @@ config::Changes Daemon::reload() {
   const std::string level = next.log;
   change(std::move(next));
   spdlog::set_level(spdlog::level::from_str(level));
-  const config::Changes changes = config::changes_between(running, bridge_.config());
+  config::Changes changes = config::changes_between(running, bridge_.config());
   spdlog::info("reloaded {}: {}", running.file, config::to_text(changes));
   return changes;
 }

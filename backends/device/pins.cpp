@@ -147,10 +147,10 @@ void Pins::forget_others(int ifindex) const {
   if (!available()) return;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(root_, error)) {
-    const std::string directory = entry.path();
+    const fs::path& directory = entry.path();
     if (directory == directory_ || !entry.is_directory(error)) continue;
     for (const std::string& name : files_of(directory, ifindex)) {
-      ::unlink((directory + "/" + name).c_str());
+      ::unlink((directory / name).c_str());
     }
   }
 }

@@ -2,6 +2,7 @@
 // mended; a conduit past mending is made anew under its running worker. Meanwhile guests stay
 // guarded: the programs on their devices redirect into a device that is down or gone, and what is
 // redirected there is lost.
+#include <fmt/format.h>
 #include <sys/epoll.h>
 
 #include "backends/error.hpp"
@@ -17,12 +18,13 @@ std::vector<std::string> Engine::look_after_conduits() {
     try {
       if (const std::string line = mend_conduit(i); !line.empty()) {
         ++conduits_mended_;
-        lines.push_back("conduit " + name + ": " + line);
+        lines.push_back(fmt::format("conduit {}: {}", name, line));
       }
       running.trouble.clear();
     } catch (const BackendError& error) {
-      const std::string text = "conduit " + name + " cannot be mended, ports of worker " +
-                               std::to_string(i) + " pass nothing: " + error.what();
+      const std::string text =
+          fmt::format("conduit {} cannot be mended, ports of worker {} pass nothing: {}", name, i,
+                      error.what());
       if (std::exchange(running.trouble, text) != text) lines.push_back(text);
     }
   }

@@ -1,5 +1,6 @@
 #include "control/bridge/devices.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -116,11 +117,14 @@ std::string Devices::absence(const std::string& name) const {
   for (const auto& [ifindex, device] : devices_) {
     if (device->taken_as() != name) continue;
     if (elsewhere_.contains(ifindex)) {
-      return "device " + name + " is in another network namespace now, and stays guarded there";
+      return fmt::format("device {} is in another network namespace now, and stays guarded there",
+                         name);
     }
     if (const std::string& now = device->link().name; now != name) {
-      return "device " + name + " is called " + now +
-             " now, and stays guarded; rename it back: " + "ip link set " + now + " name " + name;
+      return fmt::format(
+          "device {0} is called {1} now, and stays guarded; rename it back: ip link set {1} name "
+          "{0}",
+          name, now);
     }
   }
   return {};

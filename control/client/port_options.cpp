@@ -20,7 +20,7 @@ Json value_of(Kind kind, const std::vector<std::string>& words) {
   const std::string& word = words.back();
   if (kind == Kind::boolean && (word == "true" || word == "false")) return word == "true";
   if (kind == Kind::integer) {
-    const Json number = Json::parse(word, nullptr, false);
+    Json number = Json::parse(word, nullptr, false);
     if (number.is_number_integer()) return number;
   }
   return word;
