@@ -28,7 +28,8 @@ void put(Bytes& bytes, const InterfaceAddress& address) {
 /// RFC 1071.
 std::uint16_t checksum(const Bytes& bytes) {
   std::uint32_t sum = 0;
-  for (std::size_t i = 0; i < bytes.size(); ++i) sum += i % 2 == 0 ? bytes[i] << 8 : bytes[i];
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    sum += std::uint32_t{bytes[i]} << (i % 2 == 0 ? 8 : 0);
   while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
   return static_cast<std::uint16_t>(~sum);
 }
