@@ -648,9 +648,10 @@ void Bridge::follow_absences(std::chrono::steady_clock::time_point now) {
 void Bridge::tick(std::chrono::steady_clock::time_point now) {
   follow_absences(now);
   if (devices_->has_new()) devices_->look_at_qdiscs();
-  constexpr std::size_t kLooks = 50;  // at all devices within five seconds
+  constexpr std::size_t kLooks = 50;    // ticks for all devices: five seconds
+  constexpr std::size_t kLooksMax = 8;  // a tick: with more than 400 devices it takes longer
   devices_->mend_some(
-      1 + devices_->size() / kLooks,
+      std::min(1 + devices_->size() / kLooks, kLooksMax),
       [this](const Device& device, const Guard::Mended& mended) { note_mended(device, mended); });
   if (retry_ticks_ > 0 && --retry_ticks_ == 0) {
     retry_ticks_next_ = std::min(2 * retry_ticks_next_, kRetryTicksMax);
@@ -662,7 +663,8 @@ void Bridge::tick(std::chrono::steady_clock::time_point now) {
     if (attached.nic) {
       follow_queues(name, attached);
     } else {
-      attached.arrival.look(engine_->guard().slots()[attached.index].received);
+      const bulkhead_slot& slot = engine_->guard().slots()[attached.index];
+      attached.arrival.look(__atomic_load_n(&slot.received, __ATOMIC_RELAXED));
     }
   }
 }

@@ -559,6 +559,8 @@ def ipv4_cases():
     case("IPv4: to a stranger, alone", "lonely", v4_frame("lonely", "192.168.50.99",
                                                           to_mac="52:54:00:99:99:99"),
          "unknown_destination")
+    case("IPv4: from one MAC of a guest to the other", "prefix", v4_frame(
+        "prefix", "10.40.0.2", source="10.40.0.1", to_mac="52:54:00:00:00:41"), "hairpin")
     case("IPv4: isolated to isolated", "iso1", v4_frame("iso1", "iso2"), "isolated")
     case("IPv4: isolated to guest", "iso1", v4_frame("iso1", "kali3"), "unicast:kali3")
     case("IPv4: isolated broadcasts", "iso1", v4_frame(

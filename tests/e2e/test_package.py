@@ -112,7 +112,8 @@ def test_package_installs(root, files):
 def test_service_runs(root):
     """The unit starts and gets ready as hardened as it is, ports come up and stay guarded by pins,
     the control socket is the group's."""
-    root.run("ip", "link", "add", "vm1", "type", "veth", "peer", "guest")
+    root.run("ip", "link", "add", "vm1", "type", "veth", "peer", "name", "guest",
+             "address", "02:00:00:00:00:01")
     for end in ("vm1", "guest"):
         root.run("ip", "link", "set", end, "up")
     root.run("systemctl", "enable", "--now", UNIT)
