@@ -7,6 +7,7 @@
  * frame, which saves moving the frame about. Older kernels insert it, and it is taken out here. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -60,6 +61,14 @@ int tag_inside(struct xdp_md *ctx)
 	tagged->macs[1] = tagged->macs[0];
 	tagged->macs[0] = number;
 	return bpf_redirect_map(&sockets, 0, XDP_DROP);
+}
+
+/* Behind them, at the tc ingress of the same device: while somebody has taken the XDP program off,
+ * no guest's frame reaches the host's stack. */
+SEC("?tc")
+int conduit_end(struct __sk_buff *skb)
+{
+	return TC_ACT_SHOT;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -69,6 +69,8 @@ class ConduitDevice {
   void release();
   [[nodiscard]] int program_fd() const;
   [[nodiscard]] std::uint32_t program_id() const;
+  /// Whether what XDP does not take at the far end is dropped there.
+  [[nodiscard]] bool is_closed() const;
 
   std::string name_;
   std::string peer_name_;
@@ -77,7 +79,7 @@ class ConduitDevice {
   int lock_ = -1;
   bool beside_ = false;             // tag_beside is in force
   conduit_bpf* program_ = nullptr;  // tag_beside; nullptr on older kernels
-  conduit_bpf* inside_ = nullptr;   // tag_inside
+  conduit_bpf* inside_ = nullptr;   // tag_inside and conduit_end
 };
 
 /// Frames wait in the receive ring and, behind it, in a FairQueue, which decides whose turn it is.

@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <utility>
@@ -40,6 +41,7 @@ conduit_bpf* load(bool tag_beside, int device) {
   if (skeleton == nullptr) return nullptr;
   bpf_program* program = tag_beside ? skeleton->progs.tag_beside : skeleton->progs.tag_inside;
   bpf_program__set_autoload(program, true);
+  bpf_program__set_autoload(skeleton->progs.conduit_end, !tag_beside);
   if (tag_beside) {
     bpf_program__set_ifindex(program, static_cast<std::uint32_t>(device));
     bpf_program__set_flags(program, bpf_program__flags(program) | kDeviceBoundOnly);
@@ -49,6 +51,12 @@ conduit_bpf* load(bool tag_beside, int device) {
   conduit_bpf__destroy(skeleton);
   errno = error;
   return nullptr;
+}
+
+std::uint32_t id_of(int program_fd) {
+  bpf_prog_info info{};
+  std::uint32_t length = sizeof info;
+  return bpf_obj_get_info_by_fd(program_fd, &info, &length) == 0 ? info.id : 0;
 }
 
 }  // namespace
@@ -138,6 +146,7 @@ ConduitDevice::Fault ConduitDevice::fault() const {
     if (end->mtu != kMtu) return {end->name + " has another MTU", false};
   }
   if (xdp_program(peer_) != program_id()) return {outer->name + " has lost its XDP program", false};
+  if (!is_closed()) return {outer->name + " has lost its tc program", false};
   if (!active_features(inner->name, kFeaturesOff).empty()) {
     return {inner->name + " has offloads switched on", false};
   }
@@ -156,6 +165,7 @@ void ConduitDevice::mend() {
   }
   switch_features_off(inner->name, kFeaturesOff);
   if (!beside_) switch_features_off(inner->name, kOurTagOff);
+  if (!is_closed()) attach_clsact(bpf_program__fd(inside_->progs.conduit_end), peer_, kHooks[0]);
   if (xdp_program(peer_) != program_id()) {
     bpf_xdp_detach(peer_, XDP_FLAGS_SKB_MODE, nullptr);  // one of another mode would be in the way
     const int error = bpf_xdp_attach(peer_, program_fd(), XDP_FLAGS_DRV_MODE, nullptr);
@@ -169,10 +179,12 @@ int ConduitDevice::program_fd() const {
   return bpf_program__fd(beside_ ? program_->progs.tag_beside : inside_->progs.tag_inside);
 }
 
-std::uint32_t ConduitDevice::program_id() const {
-  bpf_prog_info info{};
-  std::uint32_t length = sizeof info;
-  return bpf_obj_get_info_by_fd(program_fd(), &info, &length) == 0 ? info.id : 0;
+std::uint32_t ConduitDevice::program_id() const { return id_of(program_fd()); }
+
+bool ConduitDevice::is_closed() const {
+  const std::uint32_t ours = id_of(bpf_program__fd(inside_->progs.conduit_end));
+  return std::ranges::any_of(clsact_filters(peer_, kHooks[0]),
+                             [ours](const Filter& filter) { return filter.program == ours; });
 }
 
 void ConduitDevice::connect(const ReceiveSocket& socket) {

@@ -89,6 +89,19 @@ def test_mended(lab, deed):
     assert not watch.seen()
 
 
+def test_without_xdp_nothing_gets_out(lab):
+    """While the far end of the conduit has no XDP program, what the guests send goes nowhere."""
+    vm1, watch = lab.guests["vm1"], HostWatch(lab)
+    flood = vm1.flood_start("ff:ff:ff:ff:ff:ff", "--rate", 2000, "--dst-ip", "10.77.255.255",
+                            "--src-ip", vm1.ip4, seconds=4)
+    for words in ("ip link set {c}x xdp off", "tc qdisc del dev {c}x clsact"):
+        before = mended(lab)
+        lab.host.run(["sh", "-c", words.format(c=conduit(lab))])
+        wait_until(lambda: mended(lab) > before, NOTICED_SECONDS_MAX, what="the conduit is mended")
+        assert not watch.seen()
+    flood.communicate(timeout=10)
+
+
 def test_again_and_again(lab):
     """Deleted ten times: as many buffers as before, no descriptor more."""
     pid = lab.daemon.pid

@@ -3,7 +3,7 @@ moments nothing may have grown, and nothing may have touched the host.
 
     left ── right: bystanders, whose datagrams all arrive
     a1 a2 a3 on veth, t1 on a tap, uplink (trusted), evil (a tap whose owner floods): they do it all;
-        a1 a2 a3 are also renamed, stripped of their guard and bridged
+        what is done to the devices of a1 a2 a3 and to the conduit is in soak_tamper.py
     late1 late2: ports added and deleted by command; their devices are down while they are no ports
 
 BULKHEAD_SOAK_SECONDS says for how long (30), BULKHEAD_SOAK_SEED repeats the decisions of a run
@@ -14,7 +14,6 @@ back, in the second one daemon lives through it all, so that slow growth shows.
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import time
@@ -26,6 +25,8 @@ import pytest
 from frames import ARP, BROADCAST, IPV4, IPV6, Wire, arp_request, ethernet, new_mac, new_token
 from lab import (BUILD, NETNS_ROOT, PIN_ROOT, REPOSITORY, WORKERS, Client, HostWatch, Lab, Stream,
                  request, to_toml, wait_until)
+from soak_held import Around, Daemon, kernel_ids
+from soak_tamper import Tampering
 
 pytestmark = pytest.mark.alone
 SECONDS = float(os.environ.get("BULKHEAD_SOAK_SECONDS", 30))
@@ -39,90 +40,13 @@ STEADY_ROUNDS, STEADY_GROWTH_KBYTES_MAX = 60, 4096  # of so many, the last third
 HOST_IP4, HOST_IP6 = "10.77.250.250", "fd77::fa"
 
 
-# --- what must not grow -----------------------------------------------------------------------
-
-
-def kernel_ids(kind):
-    """Of all programs, maps or links that there are on this machine, whosever they are."""
-    said = subprocess.run(["bpftool", "-j", kind, "list"], capture_output=True, text=True,
-                          timeout=20).stdout
-    return {(kind, entry["id"]) for entry in json.loads(said) if "id" in entry}
-
-
-class Daemon:
-    """What a running daemon holds."""
-
-    def __init__(self, pid):
-        self.proc = Path(f"/proc/{pid}")
-
-    def descriptors(self):
-        """{what: how many}; sockets and eventfds without their numbers."""
-        kinds = Counter()
-        for fd in os.listdir(self.proc / "fd"):
-            try:
-                kinds[re.sub(r"\d+", "", os.readlink(self.proc / "fd" / fd))] += 1
-            except FileNotFoundError:
-                pass
-        return kinds
-
-    def threads(self):
-        return len(os.listdir(self.proc / "task"))
-
-    def memory_kbytes(self):
-        """Without what is shared with files: the heap, the stacks, the frames."""
-        return int(re.search(r"RssAnon:\s+(\d+)", (self.proc / "status").read_text())[1])
-
-    def kernel_objects(self):
-        """BPF programs, maps and links that it has open."""
-        found = set()
-        for fd in os.listdir(self.proc / "fdinfo"):
-            try:
-                info = (self.proc / "fdinfo" / fd).read_text()
-            except FileNotFoundError:
-                continue
-            for kind in ("prog", "map", "link"):
-                if match := re.search(rf"^{kind}_id:\s+(\d+)", info, re.M):
-                    found.add((kind, int(match[1])))
-        return found
-
-
-class Around:
-    """What bulkhead has made in the host's namespace."""
-
-    def __init__(self, lab):
-        self.lab = lab
-
-    def look(self):
-        host = self.lab.host
-        pins = PIN_ROOT / str(host.inode)
-        names = {str(link["ifindex"]): link["ifname"]
-                 for link in json.loads(host.run(["ip", "-json", "link"]).stdout)}
-        devices = sorted(names.values())
-        return {
-            "devices": devices,
-            "pins": sorted(re.sub(r"^\d+(?=_)", lambda match: names.get(match[0], match[0]), path.name)
-                           for path in pins.rglob("*")),  # of ports without a device by number
-            "qdiscs": sorted(re.sub(r" refcnt \d+", "", line)
-                             for line in host.run(["tc", "qdisc"]).stdout.splitlines()),
-            "filters": sum(host.run(["tc", "filter", "show", "dev", device, side]).stdout.count(
-                "direct-action") for device in devices for side in ("ingress", "egress")),
-            "namespaces": sorted(name for name in os.listdir(NETNS_ROOT)
-                                 if name.startswith(self.lab.name + "-")),
-            "files": sorted(path.name for path in self.lab.directory.iterdir()
-                            if path.suffix not in (".pcapng", ".o")),
-        }
-
-
-# --- the soak ---------------------------------------------------------------------------------
-
-
 def corpus_frames():
     lines = (REPOSITORY / "tests/corpus/cases.txt").read_text().splitlines()
     rows = [line.split(" | ") for line in lines if line and not line.startswith("#")]
     return [data for data in (bytes.fromhex(row[2]) for row in rows) if 14 <= len(data) <= 1514]
 
 
-class Soak:
+class Soak(Tampering):
     def __init__(self, lab):
         self.lab = lab
         self.random = random.Random(SEED)
@@ -139,6 +63,7 @@ class Soak:
             self.actors.append(guest)
         self.by_name = {guest.name: guest for guest in self.actors}
         lab.host.ip(f"addr add {HOST_IP4}/32 dev lo", f"addr add {HOST_IP6}/128 dev lo nodad")
+        self.prepare_tampering()
         self.around = Around(lab)
         self.gone = set()  # devices that are away
         self.processes, self.clients, self.statics = [], [], set()
@@ -146,6 +71,7 @@ class Soak:
         self.seen_objects = set()  # BPF, of all daemons
         self.done, self.memory, self.diary = Counter(), [], []
         self.is_flooding = self.may_restart = False
+        self.round_start = time.monotonic()
 
     def run(self):
         lab = self.lab
@@ -172,6 +98,8 @@ class Soak:
     def new_life(self):
         self.daemon = Daemon(self.lab.daemon.pid)
         self.at_rest = None  # what this daemon held after its first round
+        self.registers_again = 0  # see soak_tamper.py
+        self.has_registered_again = False
 
     def note(self, *words):
         """For the diary of the round, which a failure shows."""
@@ -222,6 +150,7 @@ class Soak:
         if self.is_flooding:
             self.evil.flood_end()
             self.is_flooding = False
+        self.undo_all()
         for name in list(self.gone):
             self.return_device(name)
         for name in self.late:
@@ -248,6 +177,9 @@ class Soak:
             time.sleep(0.2)
             self.at_rest = {what: look() for what, look in held.items()}
             self.memory = [daemon.memory_kbytes()]
+        else:
+            self.at_rest["descriptors"]["socket:[]"] += self.registers_again
+        self.registers_again = 0
         for what, look in held.items():
             self.same(what, look, self.at_rest[what])
         self.memory.append(daemon.memory_kbytes())
@@ -475,39 +407,6 @@ class Soak:
             else:
                 self.clients.append(client)  # until the round ends, and never reads
 
-    # What people and programs do to devices: each is undone within the action.
-
-    def guarded(self):
-        """A port of the file with a veth that is there."""
-        names = [name for name in ("a1", "a2", "a3") if name not in self.gone]
-        return self.random.choice(names) if names else None
-
-    def do_rename(self):
-        if name := self.guarded():
-            self.lab.host.ip(f"link set {name} down", f"link set {name} name renamed",
-                             "link set renamed up")
-            self.pause()
-            self.lab.host.ip("link set renamed down", f"link set renamed name {name}",
-                             f"link set {name} up")
-
-    def do_move(self):
-        if name := self.guarded():
-            self.lab.host.ip(f"link set {name} netns {self.left.netns.name}")
-            self.pause()
-            self.left.netns.ip(f"link set {name} netns {self.lab.host.name}")
-            self.lab.host.ip(f"link set {name} up")
-
-    def do_strip(self):
-        if name := self.guarded():
-            self.lab.host.run(["tc", "qdisc", "del", "dev", name, "clsact"], check=False)
-            self.pause()
-
-    def do_bridge(self):
-        if name := self.guarded():
-            self.lab.host.ip("link add brs type bridge", f"link set {name} master brs")
-            self.pause()
-            self.lab.host.ip("link del brs")
-
     def do_watch(self):
         words = self.random.choice([["monitor"], ["monitor", "drop"],
                                     ["capture", "-w", "/dev/null"],
@@ -522,6 +421,8 @@ class Soak:
 
     def do_device_goes(self):
         guest = self.random.choice([self.by_name[name] for name in ("a1", "a2", "a3", "t1")])
+        if guest.name in self.undo_of:
+            self.undo(guest.name)
         if guest.name in self.gone:
             self.return_device(guest.name)
         else:
@@ -536,51 +437,16 @@ class Soak:
 
     def do_flap(self):
         name = self.random.choice(["a1", "a2", "uplink", "evil"])
-        if name not in self.gone:
+        if name not in self.gone and name not in self.undo_of:
             for _ in range(self.random.choice([1, 5])):
                 self.lab.host.ip(f"link set {name} down", f"link set {name} up")
 
     def do_mtu(self):
         name = self.random.choice(["a1", "a2", "a3"])
-        if name not in self.gone:
+        if name not in self.gone and name not in self.undo_of:
             for mtu in (self.random.choice([1280, 2000, 3494]), 1500):
                 self.lab.host.ip(f"link set {name} mtu {mtu}")
                 self.pause(0.1)
-
-    # Somebody at the devices of the actors. Whatever he does, the host stays at rest.
-
-    def tampered(self):
-        """The name of a device that is there, or nothing."""
-        names = [name for name in ("a1", "a2", "a3") if name not in self.gone]
-        return self.random.choice(names) if names else None
-
-    def do_rename(self):
-        if name := self.tampered():
-            self.lab.host.ip(f"link set {name} down", f"link set {name} name other",
-                             "link set other up")
-            self.pause()
-            self.lab.host.ip("link set other down", f"link set other name {name}",
-                             f"link set {name} up")
-
-    def do_strip(self):
-        """As container managers do it; and the tcx links, but never both at once."""
-        if name := self.tampered():
-            if self.random.random() < 0.5:
-                self.lab.host.run(["tc", "qdisc", "del", "dev", name, "clsact"], check=False)
-            else:
-                for pin in self.lab.pins():
-                    subprocess.run(["bpftool", "link", "detach", "pinned", pin],
-                                   capture_output=True, timeout=10)
-                    if self.random.random() < 0.5:
-                        break
-            self.pause(0.5)
-
-    def do_bridge(self):
-        if name := self.tampered():
-            self.lab.host.ip("link add br9 type bridge", "link set br9 addrgenmode none up",
-                             f"link set {name} master br9")
-            self.pause()
-            self.lab.host.ip(f"link set {name} nomaster", "link del br9")
 
     def do_nothing(self):
         self.pause(0.5)
