@@ -48,6 +48,7 @@ bool FlushFdb::step(Worker& worker, std::uint32_t) {
   if (what_.reset) {
     worker.forwarder().counters(what_.port) = {};
     worker.forwarder().limiter().reset(what_.port);
+    worker.forwarder().copy_budget().reset(what_.port);
   }
   return true;
 }

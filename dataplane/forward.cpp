@@ -16,6 +16,7 @@ Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailb
       counters_(kPortsMax),
       gathered_(kPortsMax) {
   dirty_.reserve(kPortsMax);
+  flooded_.reserve(kPortsMax);
 }
 
 // Flat, with what is rare kept out: the calls would cost a third of it (frame_cost).
@@ -39,32 +40,40 @@ Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailb
     ++ingress.received;
     ingress.received_bytes += frame.length;
     const Verdict verdict = decide(snapshot, memory(fdb), parsed, hashes, frame.from, now_ms);
-    if (verdict.kind != Verdict::Kind::drop) {
-      if (verdict.change == Fdb::Change::refresh) {
-        fdb.refresh(snapshot, frame.from, hashes.source, verdict.shared_source, now_ms);
-      }
-      if (verdict.leaves_a_mark()) remember(snapshot, fdb, frame, batch_[i], verdict, now_ms);
-    }
-    switch (verdict.kind) {
-      case Verdict::Kind::unicast:
-        ++ingress.unicast;
-        if (snapshot.is_local(verdict.port)) [[likely]] {
-          deliver(snapshot, verdict.port, frame);
-        } else {
-          cross(snapshot, verdict.port, frame, parsed.destination, snapshot.generation);
-        }
-        break;
-      case Verdict::Kind::flood:
-        ++ingress.flooded;
-        flood(snapshot, frame, parsed, verdict);
-        pool_.release(frame.head);
-        break;
-      case Verdict::Kind::drop:
+    if (verdict.kind != Verdict::Kind::unicast) [[unlikely]] {
+      if (verdict.kind == Verdict::Kind::drop) {
         drop(frame, verdict);
         pool_.release(frame.head);
-        break;
+        continue;
+      }
+      if (!has_share(snapshot, frame.from, verdict.ports.size() + verdict.owners.size(), now_ms)) {
+        drop(frame, DropReason::rate_limited);
+        pool_.release(frame.head);
+        continue;
+      }
+    }
+    if (verdict.change == Fdb::Change::refresh) {
+      fdb.refresh(snapshot, frame.from, hashes.source, verdict.shared_source, now_ms);
+    }
+    if (verdict.leaves_a_mark()) remember(snapshot, fdb, frame, batch_[i], verdict, now_ms);
+    if (verdict.kind == Verdict::Kind::flood) [[unlikely]] {
+      ++ingress.flooded;
+      flood(snapshot, frame, parsed, verdict, now_ms);
+      pool_.release(frame.head);
+      continue;
+    }
+    ++ingress.unicast;
+    if (snapshot.is_local(verdict.port)) [[likely]] {
+      deliver(snapshot, verdict.port, frame);
+    } else {
+      cross(snapshot, verdict.port, frame, parsed.destination, snapshot.generation);
     }
   }
+}
+
+bool Forwarder::has_share(const Snapshot& snapshot, PortIndex from, std::size_t copies,
+                          std::uint32_t now_ms) {
+  return copies <= 1 || copy_budget_.allows(from, snapshot.ports[from].segment, now_ms);
 }
 
 // What the frame teaches and costs, but for an age.
@@ -126,12 +135,14 @@ void Forwarder::claim(const Snapshot& snapshot, PortIndex port, const Parsed& pa
 }
 
 void Forwarder::flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,
-                      Verdict verdict) {
-  const ReachSet& reach = snapshot.reach[snapshot.ports[frame.from].reach];
+                      Verdict verdict, std::uint32_t now_ms) {
+  const PortPolicy& port = snapshot.ports[frame.from];
+  const ReachSet& reach = snapshot.reach[port.reach];
+  std::uint32_t copies = 0;
   std::uint32_t others = 0;  // workers with a port in the list, as bits
   for (const PortIndex to : verdict.ports) {
     if (snapshot.is_local(to)) {
-      offer(snapshot, reach, parsed, frame, to);
+      copies += offer(snapshot, reach, parsed, frame, to) ? 1 : 0;
     } else {
       others |= 1u << snapshot.ports[to].worker;
     }
@@ -139,12 +150,13 @@ void Forwarder::flood(const Snapshot& snapshot, const Frame& frame, const Parsed
   for (const PortIndex to : verdict.owners) {
     if (std::ranges::find(verdict.ports, to) != verdict.ports.end()) continue;
     if (snapshot.is_local(to)) {
-      offer(snapshot, reach, parsed, frame, to);
+      copies += offer(snapshot, reach, parsed, frame, to) ? 1 : 0;
     } else if (reach.contains(to)) {
       pool_.retain(frame.head);
       cross(snapshot, to, frame, parsed.destination, 0);
     }
   }
+  if (copies > 1) copy_budget_.charge(frame.from, port.segment, copies, now_ms);
   if (others == 0) return;
   Crossing flooded;
   flooded.kind = Crossing::Kind::flood;
@@ -166,18 +178,19 @@ void Forwarder::flood(const Snapshot& snapshot, const Frame& frame, const Parsed
 }
 
 // A flooded frame, for one port of this worker.
-void Forwarder::offer(const Snapshot& snapshot, const ReachSet& reach, const Parsed& parsed,
+bool Forwarder::offer(const Snapshot& snapshot, const ReachSet& reach, const Parsed& parsed,
                       const Frame& frame, PortIndex to) {
-  if (to == frame.from || !reach.contains(to)) return;
+  if (to == frame.from || !reach.contains(to)) return false;
   if (const auto reason = admit(snapshot, parsed, to, kNoPort)) {
     refuse(to, *reason, frame);
-    return;
+    return false;
   }
   if (!snapshot.ports[to].enforce) [[unlikely]] {
     if (const auto reason = would_refuse(snapshot, parsed, to)) excuse(to, *reason, true, frame);
   }
   pool_.retain(frame.head);
-  deliver(snapshot, to, frame);
+  deliver_copy(snapshot, to, frame);
+  return true;
 }
 
 void Forwarder::cross(const Snapshot& snapshot, PortIndex port, const Frame& frame,
@@ -201,7 +214,7 @@ void Forwarder::arrive(const Snapshot& snapshot, Fdb& fdb, const Crossing& cross
     case Crossing::Kind::unicast:
       return arrive_unicast(snapshot, fdb, crossing, now_ms);
     case Crossing::Kind::flood:
-      return arrive_flood(snapshot, crossing);
+      return arrive_flood(snapshot, crossing, now_ms);
     case Crossing::Kind::learned:
       return fdb.hear(crossing.mac, crossing.segment, crossing.from, crossing.entry_kind,
                       crossing.stamp);
@@ -243,28 +256,42 @@ Refusal Forwarder::refusal(const Snapshot& snapshot, const Fdb& fdb, const Cross
   return admit(snapshot, parsed, to, crossing.mac.is_zero() ? kNoPort : to);
 }
 
-void Forwarder::arrive_flood(const Snapshot& snapshot, const Crossing& crossing) {
+void Forwarder::arrive_flood(const Snapshot& snapshot, const Crossing& crossing,
+                             std::uint32_t now_ms) {
   const Frame frame{crossing.head, crossing.length, crossing.from};
   if (snapshot.has(frame.from)) {
-    const ReachSet& reach = snapshot.reach[snapshot.ports[frame.from].reach];
+    const PortPolicy& port = snapshot.ports[frame.from];
+    const ReachSet& reach = snapshot.reach[port.reach];
+    const auto& list = reach.list(crossing.list);
+    const bool is_allowed = has_share(snapshot, frame.from, list.size(), now_ms);
     const Parsed parsed = parse(frame);
-    for (const PortIndex to : reach.list(crossing.list)) {
+    std::uint32_t copies = 0;
+    for (const PortIndex to : list) {
       // By a spread port the worker where the frame came in has sent it.
       if (!snapshot.is_local(to) || snapshot.ports[to].spread) continue;
-      offer(snapshot, reach, parsed, frame, to);
+      if (is_allowed) {
+        copies += offer(snapshot, reach, parsed, frame, to) ? 1 : 0;
+      } else if (to != frame.from) {
+        refuse(to, DropReason::rate_limited, frame);
+      }
     }
+    if (copies > 1) copy_budget_.charge(frame.from, port.segment, copies, now_ms);
   }
   pool_.release(frame.head);
 }
 
 void Forwarder::drop(const Frame& frame, Verdict verdict) {
   if (verdict.port == kNoPort) {
-    ++counters_[frame.from].dropped[index_of(verdict.reason)];
-    reporter_.report(verdict.reason, false, frame.from, frame);
+    drop(frame, verdict.reason);
   } else {  // it came in well, and its egress port refuses it
     ++counters_[frame.from].unicast;
     refuse(verdict.port, verdict.reason, frame);
   }
+}
+
+void Forwarder::drop(const Frame& frame, DropReason reason) {
+  ++counters_[frame.from].dropped[index_of(reason)];
+  reporter_.report(reason, false, frame.from, frame);
 }
 
 void Forwarder::refuse(PortIndex port, DropReason reason, const Frame& frame) {
@@ -279,9 +306,18 @@ void Forwarder::excuse(PortIndex port, DropReason reason, bool egress, const Fra
 }
 
 void Forwarder::deliver(const Snapshot& snapshot, PortIndex port, const Frame& frame) {
+  if (!std::exchange(gathered_[port].listed, true)) dirty_.push_back(port);
+  gather(snapshot, port, frame);
+}
+
+void Forwarder::deliver_copy(const Snapshot& snapshot, PortIndex port, const Frame& frame) {
+  if (!std::exchange(gathered_[port].flooded, true)) flooded_.push_back(port);
+  gather(snapshot, port, frame);
+}
+
+void Forwarder::gather(const Snapshot& snapshot, PortIndex port, const Frame& frame) {
   Gathered& gathered = gathered_[port];
   if (gathered.count == gathered.frames.size()) flush_port(snapshot, port);
-  if (!std::exchange(gathered.listed, true)) dirty_.push_back(port);
   gathered.bytes += frame.length;
   gathered.frames[gathered.count++] = frame;
 }
@@ -314,6 +350,11 @@ void Forwarder::flush(const Snapshot& snapshot) {
     gathered_[port].listed = false;
   }
   dirty_.clear();
+  for (const PortIndex port : flooded_) {
+    if (gathered_[port].count > 0) flush_port(snapshot, port);
+    gathered_[port].flooded = false;
+  }
+  flooded_.clear();
 }
 
 }  // namespace bulkhead

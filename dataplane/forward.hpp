@@ -2,8 +2,9 @@
 //
 // All are parsed and what they will need is prefetched; then, one by one and in order, each is
 // decided, learned from and delivered, so that a batch means what its frames one after the other
-// mean. Frames for a port are gathered and handed to its backend once a round, by flush(). Frames
-// for another worker's port cross to it, and arrive() there. Worker's thread only; no allocation,
+// mean. Frames for a port are gathered and handed to its backend once a round, by flush(): to ports
+// that only get copies of floods after all others. Frames for another worker's port cross to it,
+// and arrive() there. Worker's thread only; no allocation,
 // lock, log or system call.
 #pragma once
 
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "dataplane/backend.hpp"
+#include "dataplane/copy_budget.hpp"
 #include "dataplane/counters.hpp"
 #include "dataplane/crossing.hpp"
 #include "dataplane/decide.hpp"
@@ -39,6 +41,7 @@ class Forwarder {
   [[nodiscard]] PortCounters& counters(PortIndex port) { return counters_[port]; }
   [[nodiscard]] DropReporter& reporter() { return reporter_; }
   [[nodiscard]] Limiter& limiter() { return limiter_; }
+  [[nodiscard]] CopyBudget& copy_budget() { return copy_budget_; }
   [[nodiscard]] Claims& claims() { return claims_; }
   [[nodiscard]] Memory memory(const Fdb& fdb) const { return {fdb, limiter_, claims_}; }
 
@@ -46,7 +49,8 @@ class Forwarder {
   /// The first frames are in one cache line with the count.
   struct alignas(64) Gathered {
     std::uint16_t count = 0;
-    bool listed = false;  // in dirty_
+    bool listed = false;   // in dirty_
+    bool flooded = false;  // in flooded_
     std::uint32_t bytes = 0;
     std::array<Frame, kBatchFrames> frames;
   };
@@ -59,16 +63,21 @@ class Forwarder {
 
   void arrive_unicast(const Snapshot& snapshot, const Fdb& fdb, const Crossing& crossing,
                       std::uint32_t now_ms);
-  void arrive_flood(const Snapshot& snapshot, const Crossing& crossing);
+  void arrive_flood(const Snapshot& snapshot, const Crossing& crossing, std::uint32_t now_ms);
   [[nodiscard]] static Refusal refusal(const Snapshot& snapshot, const Fdb& fdb,
                                        const Crossing& crossing, std::uint32_t now_ms);
   // The rare ones take the verdict by value, so that forward() can keep it in registers.
   [[gnu::noinline]] void remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
                                   const Read& read, Verdict verdict, std::uint32_t now_ms);
+  /// Whether the sender of a flood has a share of the copies left, as far as it takes any.
+  [[nodiscard, gnu::noinline]] bool has_share(const Snapshot& snapshot, PortIndex from,
+                                              std::size_t copies, std::uint32_t now_ms);
   [[gnu::noinline]] void flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,
-                               Verdict verdict);
+                               Verdict verdict, std::uint32_t now_ms);
   [[gnu::noinline]] void drop(const Frame& frame, Verdict verdict);
-  void offer(const Snapshot& snapshot, const ReachSet& reach, const Parsed& parsed,
+  void drop(const Frame& frame, DropReason reason);
+  /// Says whether the port was given it.
+  bool offer(const Snapshot& snapshot, const ReachSet& reach, const Parsed& parsed,
              const Frame& frame, PortIndex to);
   void claim(const Snapshot& snapshot, PortIndex port, const Parsed& parsed, std::uint32_t now_ms);
   /// Hands a frame to the worker of `port`; takes over one reference.
@@ -76,6 +85,9 @@ class Forwarder {
                                MacAddress destination, std::uint32_t generation);
   /// Gathers a frame for `port`; takes over one reference.
   void deliver(const Snapshot& snapshot, PortIndex port, const Frame& frame);
+  /// The same of a flooded one.
+  void deliver_copy(const Snapshot& snapshot, PortIndex port, const Frame& frame);
+  void gather(const Snapshot& snapshot, PortIndex port, const Frame& frame);
   /// Counts and tells that `port` does not get a frame that it was offered.
   [[gnu::noinline]] void refuse(PortIndex port, DropReason reason, const Frame& frame);
   /// Counts and tells what `port`, in shadow, would have refused.
@@ -89,10 +101,12 @@ class Forwarder {
   Crossings& crossings_;
   DropReporter reporter_;
   Limiter limiter_;
+  CopyBudget copy_budget_;
   Claims claims_;
   std::vector<PortCounters> counters_;
   std::vector<Gathered> gathered_;  // by egress port
   std::vector<PortIndex> dirty_;    // those of gathered_ to flush
+  std::vector<PortIndex> flooded_;  // and those behind them
   std::array<Read, kBatchFrames> batch_;
 };
 

@@ -165,8 +165,9 @@ int main(int argc, char** argv) {
     if (options.count != 0) allowed = std::min(allowed, options.count - sent);
     if (options.rate > 0) {
       const auto due = static_cast<std::uint64_t>(elapsed_seconds * options.rate) + 1;
-      if (due <= sent) {
-        std::this_thread::sleep_for(std::chrono::microseconds(200));
+      if (due <= sent) {  // a wake-up for each frame at most: fifty of us leave others a core
+        const auto at = std::chrono::duration<double>(static_cast<double>(sent) / options.rate);
+        std::this_thread::sleep_until(start + std::chrono::duration_cast<Clock::duration>(at));
         continue;
       }
       allowed = std::min(allowed, due - sent);

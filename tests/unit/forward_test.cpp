@@ -160,6 +160,17 @@ TEST_F(ForwardTest, FlushesAFullGatheringInBetween) {
   EXPECT_EQ(bridge_.counters("u").sent, 3 * kBatchFrames / 2);
 }
 
+TEST_F(ForwardTest, SendsUnicastBeforeCopiesOfFloods) {
+  inject("a", frame('*', 'a'));
+  inject("a", frame('*', 'a'));
+  inject("u", frame('b', 'u'));
+  round();
+  const auto sent = bridge_.backend.take();
+  ASSERT_EQ(sent.size(), 7u);
+  EXPECT_EQ(sent[2].bytes, frame('b', 'u')) << "behind what came for the same port before it";
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(sent[i].port, bridge_.port("b")) << i;
+}
+
 TEST_F(ForwardTest, RefusesWhatTheBackendDoesNotTake) {
   bridge_.backend.set_room(3);
   for (int i = 0; i < 10; ++i) inject("a", frame('b', 'a', kIpv4, 100));
