@@ -36,6 +36,9 @@ inline constexpr std::size_t kDeviceNameLengthMax = 15;  // IFNAMSIZ - 1
 inline constexpr std::size_t kFileLengthMax = 16 << 20;  // bytes
 inline constexpr std::uint32_t kWorkersMax = 16;
 inline constexpr std::uint32_t kMacLimitMax = 1'048'576;
+inline constexpr std::uint32_t kShortcutEntriesMin = 65'536;
+inline constexpr std::uint32_t kShortcutEntriesMax = 4'194'304;
+inline constexpr std::chrono::seconds kLingerMax{3600};
 inline constexpr std::chrono::seconds kAgeingMin{1};
 inline constexpr std::chrono::seconds kAgeingMax{24 * 3600};
 
@@ -76,6 +79,10 @@ enum class LinkLocal : std::uint8_t { mac, any, list };
 /// How a port's device is attached. `automatic` is the conduit: nobody has tried native XDP on real
 /// hardware yet, and on a veth or tap it is wrong (docs/ARCHITECTURE.md).
 enum class Attach : std::uint8_t { automatic, conduit, xdp };
+
+/// Whether the kernel may repeat verdicts about a port's frames: not, or not past the XDP programs
+/// of the guest itself, or on the shortest road.
+enum class ShortcutUse : std::uint8_t { none, redirect, full };
 
 /// What a guest may do beyond a host's part.
 enum class Role : std::uint8_t {
@@ -132,6 +139,7 @@ struct Port {
   bool enforce = true;  // false: shadow mode
   bool transit = false;
   bool take_over = false;
+  ShortcutUse shortcut = ShortcutUse::full;
   std::optional<bool> unknown;           // default: trusted
   std::optional<std::uint32_t> mac_max;  // default: 16; trusted: the segment's limit
   std::optional<std::uint32_t> worker;   // default: where there is the least to do
@@ -179,6 +187,9 @@ struct Config {
   std::uint32_t workers = 1;
   std::vector<std::uint32_t> cpus;
   Poll poll = Poll::adaptive;
+  bool shortcut = false;  // the kernel may repeat verdicts
+  std::uint32_t shortcut_entries = kShortcutEntriesMin;
+  std::chrono::seconds linger{60};          // how long it does without a daemon
   std::string log = "info";                 // trace, debug, info, warning, error
   std::map<std::string, Segment> segments;  // "default" is always there; others must be declared or
                                             // are made with defaults when a port names them
@@ -224,8 +235,9 @@ std::vector<std::string> remove_overruled_statics(Config& config);
 /// The value of one key, from a file or from the words of a command.
 class OptionValue {
  public:
-  enum class Kind { boolean, integer, string, list, integer_list, table, rate, other };
-  Kind kind = Kind::boolean;  // never `rate`: a key of that kind takes an integer or a string
+  enum class Kind { boolean, integer, string, list, integer_list, table, rate, mode, other };
+  Kind kind = Kind::boolean;  // never `rate` or `mode`: keys of these kinds take an integer or a
+                              // string, and a boolean or a string
   bool boolean = false;
   std::int64_t integer = 0;
   std::string string;             // of Kind::other: what it is, "a table"

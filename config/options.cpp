@@ -41,6 +41,7 @@ std::string describe(const OptionValue& value) {
     case Kind::table:
       return "a table";
     case Kind::rate:
+    case Kind::mode:
     case Kind::other:
       return value.string.empty() ? "a value of another kind" : value.string;
   }
@@ -160,6 +161,38 @@ bool set_log(Config& config, const OptionValue& value) {
   config.log = value.string;
   const auto levels = {"trace", "debug", "info", "warning", "error"};
   return std::find(levels.begin(), levels.end(), value.string) != levels.end();
+}
+
+bool set_shortcut(Config& config, const OptionValue& value) {
+  config.shortcut = value.boolean;
+  return true;
+}
+
+Said get_shortcut(const Config& config) {
+  if (config.shortcut == Config{}.shortcut) return {};
+  return flag_said(config.shortcut);
+}
+
+bool set_shortcut_entries(Config& config, const OptionValue& value) {
+  return set_number(config.shortcut_entries, value, kShortcutEntriesMax) &&
+         config.shortcut_entries >= kShortcutEntriesMin;
+}
+
+Said get_shortcut_entries(const Config& config) {
+  if (config.shortcut_entries == kShortcutEntriesMin) return {};
+  return number_said(config.shortcut_entries);
+}
+
+bool set_linger(Config& config, const OptionValue& value) {
+  const auto duration = parse_duration(value.string);
+  if (!duration || *duration > kLingerMax) return false;
+  config.linger = *duration;
+  return true;
+}
+
+Said get_linger(const Config& config) {
+  if (config.linger == Config{}.linger) return {};
+  return word_said(to_text(config.linger));
 }
 
 // ---- [segment.NAME] ----
@@ -583,6 +616,28 @@ Said get_flag(const Port& port) {
   return flag_said(port.*member);
 }
 
+bool set_port_shortcut(Port& port, const OptionValue& value) {
+  if (value.kind == OptionValue::Kind::boolean) {
+    port.shortcut = value.boolean ? ShortcutUse::full : ShortcutUse::none;
+    return true;
+  }
+  if (value.string == "redirect") port.shortcut = ShortcutUse::redirect;
+  if (value.string == "true") port.shortcut = ShortcutUse::full;
+  if (value.string == "false") port.shortcut = ShortcutUse::none;
+  return value.string == "redirect" || value.string == "true" || value.string == "false";
+}
+
+Said get_port_shortcut(const Port& port) {
+  switch (port.shortcut) {
+    case ShortcutUse::none:
+      return flag_said(false);
+    case ShortcutUse::redirect:
+      return word_said("redirect");
+    default:
+      return {};
+  }
+}
+
 Said get_unknown(const Port& port) {
   if (!port.unknown) return {};
   return flag_said(*port.unknown);
@@ -615,6 +670,12 @@ const std::vector<Key<Config>>& bulkhead_keys() {
       {"cpus", Kind::integer_list, "a list of CPUs from 0 to 1023, at most one a worker", set_cpus,
        get_cpus},
       {"poll", Kind::string, "\"adaptive\" or \"busy\"", set_poll, get_poll},
+      {"shortcut", Kind::boolean, "true or false", set_shortcut, get_shortcut},
+      {"shortcut_entries", Kind::integer,
+       std::to_string(kShortcutEntriesMin) + " to " + std::to_string(kShortcutEntriesMax),
+       set_shortcut_entries, get_shortcut_entries},
+      {"linger", Kind::string, "a duration from \"0s\" to \"1h\", such as \"60s\"", set_linger,
+       get_linger},
       {"log", Kind::string, "\"trace\", \"debug\", \"info\", \"warning\" or \"error\"", set_log,
        get_word<Config, &Config::log>},
   };
@@ -748,6 +809,14 @@ const std::vector<Key<Port>>& port_keys() {
        set_flag<&Port::transit>,
        get_flag<&Port::transit>,
        {"", "trusted ports that both say so reach each other"}},
+      {"shortcut",
+       Kind::mode,
+       "true, false or \"redirect\"",
+       set_port_shortcut,
+       get_port_shortcut,
+       {"USE",
+        "true: the kernel may forward what bulkhead has judged by itself; redirect: not past the "
+        "guest's own XDP programs; false: not at all"}},
       {"take_over",
        Kind::boolean,
        flag,
@@ -794,6 +863,7 @@ bool fits(const OptionValue& value, OptionValue::Kind kind) {
   if (value.kind == kind) return true;
   if (kind == Kind::list) return value.kind == Kind::string;
   if (kind == Kind::table) return value.kind == Kind::list || value.kind == Kind::string;
+  if (kind == Kind::mode) return value.kind == Kind::boolean || value.kind == Kind::string;
   if (kind == Kind::rate) return value.kind == Kind::integer || value.kind == Kind::string;
   return kind == Kind::integer_list && value.kind == Kind::list && value.list.empty();
 }

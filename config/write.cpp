@@ -54,6 +54,7 @@ std::string value_text(const OptionValue& value) {
                  [](const auto& entry) { return entry.first + " = " + value_text(entry.second); }) +
              " }";
     case Kind::rate:
+    case Kind::mode:
     case Kind::other:
       break;
   }

@@ -142,6 +142,8 @@ config::Changes Daemon::reload() {
   if (next.poll != running.poll) refuse("poll");
   if (next.cpus != running.cpus) refuse("cpus");
   if (next.state != running.state) refuse("state");
+  if (next.shortcut != running.shortcut) refuse("shortcut");
+  if (next.shortcut_entries != running.shortcut_entries) refuse("shortcut_entries");
   next.socket = running.socket;  // --socket may have said another
   for (const auto& [name, port] : running.ports) {
     if (port.by_command()) next.ports.try_emplace(name, port);

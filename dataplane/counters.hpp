@@ -22,6 +22,7 @@ struct alignas(64) PortCounters {
   std::uint64_t offered = 0;
   std::uint64_t sent = 0;
   std::uint64_t sent_bytes = 0;
+  std::uint64_t flows_refused = 0;  // frames from it whose verdict found no place in the flow table
   // ingress
   std::array<std::uint64_t, kDropReasonCount> dropped{};
   std::array<std::uint64_t, kDropReasonCount> shadowed{};  // passed, and would have been dropped
@@ -37,6 +38,7 @@ struct alignas(64) PortCounters {
     offered += other.offered;
     sent += other.sent;
     sent_bytes += other.sent_bytes;
+    flows_refused += other.flows_refused;
     for (std::size_t i = 0; i < kDropReasonCount; ++i) {
       dropped[i] += other.dropped[i];
       shadowed[i] += other.shadowed[i];

@@ -47,7 +47,7 @@ PortIndex Fdb::learn(const Snapshot& snapshot, PortIndex from, const MacTable::H
         before = entry->port;
         ++entry->moves;
       }
-      count_out(*entry);
+      leave_port(*entry);
       break;
   }
   clock_ += kWorkersMax;
@@ -71,7 +71,7 @@ void Fdb::hear(MacAddress mac, SegmentIndex segment, PortIndex port, EntryKind k
   } else {
     if (stamp <= stamp_of(*entry)) return;
     if (entry->port != port && entry->moves < kMovesPerSweep) entry->moves += 1;
-    count_out(*entry);
+    leave_port(*entry);
   }
   entry->heard = true;
   entry->port = port;
@@ -105,8 +105,14 @@ void Fdb::count_out(const MacTable::Entry& entry) {
   }
 }
 
-void Fdb::forget(MacTable::Entry& entry) {
+// Where the address was, nothing of it is any more.
+void Fdb::leave_port(const MacTable::Entry& entry) {
   count_out(entry);
+  epochs_.advance(store_.table.hashed(entry.mac(), entry.segment()).hash);
+}
+
+void Fdb::forget(MacTable::Entry& entry) {
+  leave_port(entry);
   store_of(entry).table.erase(entry);
 }
 

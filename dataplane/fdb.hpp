@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "dataplane/drop_reason.hpp"
+#include "dataplane/flow_epochs.hpp"
 #include "dataplane/mac_table.hpp"
 #include "dataplane/snapshot.hpp"
 
@@ -58,6 +59,9 @@ class Fdb {
   Fdb(const Fdb&) = delete;
   Fdb& operator=(const Fdb&) = delete;
 
+  /// What is told of addresses that move or are forgotten; nothing if nobody repeats verdicts.
+  void set_epochs(FlowEpochs epochs) { epochs_ = epochs; }
+
   /// Where an address was learned; nullptr if nowhere, or if that no longer counts.
   [[nodiscard]] const MacTable::Entry* find(const Snapshot& snapshot,
                                             const MacTable::Hashed& address,
@@ -90,6 +94,14 @@ class Fdb {
     MacTable::Entry* entry = store_.table.find(source);
     entry->kind = kind_of(snapshot.ports[from], shared);
     entry->seen_ms = now_ms;
+  }
+
+  /// The kernel has forwarded frames of an address that is on `from`: the same as refresh().
+  void keep_young(const Snapshot& snapshot, PortIndex from, const MacTable::Hashed& source,
+                  std::uint32_t now_ms) {
+    MacTable::Entry* entry = store_.table.find(source);
+    if (entry == nullptr || entry->heard || entry->port != from) return;
+    if (is_alive(snapshot, *entry, now_ms)) entry->seen_ms = now_ms;
   }
 
   /// An address as judge() and learn() want it, in the segment of the port.
@@ -216,6 +228,7 @@ class Fdb {
     return (place + 1) & (store_.table.bucket_count() - 1);
   }
   void forget(MacTable::Entry& entry);
+  void leave_port(const MacTable::Entry& entry);
   [[nodiscard]] Store& store_of(const MacTable::Entry& entry) {
     return before_ != nullptr && before_->holds(entry) ? *before_ : store_;
   }
@@ -235,6 +248,7 @@ class Fdb {
     return std::ranges::find(macs, entry.mac()) != macs.end();
   }
 
+  FlowEpochs epochs_;
   Store store_;
   Store* before_ = nullptr;       // from which entries are coming over
   std::uint32_t move_place_ = 0;  // its bucket that is next

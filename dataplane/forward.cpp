@@ -63,6 +63,9 @@ Forwarder::Forwarder(BufferPool& pool, std::span<Backend* const> backends, Mailb
       continue;
     }
     ++ingress.unicast;
+    if (flows_ != nullptr && !verdict.leaves_a_mark()) {
+      note(snapshot, frame, batch_[i], verdict.port, now_ms);
+    }
     if (snapshot.is_local(verdict.port)) [[likely]] {
       deliver(snapshot, verdict.port, frame);
     } else {
@@ -108,6 +111,14 @@ void Forwarder::remember(const Snapshot& snapshot, Fdb& fdb, const Frame& frame,
   event.segment = port.segment;
   event.mac = parsed.source;
   if (!mailbox_.events.push(event)) mailbox_.events_lost.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Forwarder::note(const Snapshot& snapshot, const Frame& frame, const Read& read, PortIndex to,
+                     std::uint32_t now_ms) {
+  if (snapshot.ports[frame.from].flow_sets == 0 || snapshot.ports[to].road == 0) return;
+  const FlowTable::Noted noted =
+      flows_->note(snapshot, read.parsed, read.hashes, frame.from, to, now_ms);
+  if (noted == FlowTable::Noted::refused) ++counters_[frame.from].flows_refused;
 }
 
 void Forwarder::claim(const Snapshot& snapshot, PortIndex port, const Parsed& parsed,

@@ -20,6 +20,7 @@
 #include "dataplane/decide.hpp"
 #include "dataplane/drop_reporter.hpp"
 #include "dataplane/fdb.hpp"
+#include "dataplane/flow_table.hpp"
 #include "dataplane/mailbox.hpp"
 #include "dataplane/snapshot.hpp"
 
@@ -37,6 +38,10 @@ class Forwarder {
   void arrive(const Snapshot& snapshot, Fdb& fdb, const Crossing& crossing, std::uint32_t now_ms);
   /// Hands everything gathered to the backends.
   void flush(const Snapshot& snapshot);
+
+  /// Where verdicts are noted for the kernel; nowhere if that is nullptr.
+  void set_flows(FlowTable* flows) { flows_ = flows; }
+  [[nodiscard]] FlowTable* flows() { return flows_; }
 
   [[nodiscard]] PortCounters& counters(PortIndex port) { return counters_[port]; }
   [[nodiscard]] DropReporter& reporter() { return reporter_; }
@@ -74,6 +79,9 @@ class Forwarder {
                                               std::size_t copies, std::uint32_t now_ms);
   [[gnu::noinline]] void flood(const Snapshot& snapshot, const Frame& frame, const Parsed& parsed,
                                Verdict verdict, std::uint32_t now_ms);
+  /// A verdict that leaves no mark: the kernel may repeat it, if both ports take part.
+  [[gnu::noinline]] void note(const Snapshot& snapshot, const Frame& frame, const Read& read,
+                              PortIndex to, std::uint32_t now_ms);
   [[gnu::noinline]] void drop(const Frame& frame, Verdict verdict);
   void drop(const Frame& frame, DropReason reason);
   /// Says whether the port was given it.
@@ -103,6 +111,7 @@ class Forwarder {
   Limiter limiter_;
   CopyBudget copy_budget_;
   Claims claims_;
+  FlowTable* flows_ = nullptr;
   std::vector<PortCounters> counters_;
   std::vector<Gathered> gathered_;  // by egress port
   std::vector<PortIndex> dirty_;    // those of gathered_ to flush

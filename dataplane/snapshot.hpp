@@ -94,6 +94,9 @@ struct alignas(64) PortPolicy {
   bool away = false;         // its device has been gone for long: trusted ports may have its
                              // addresses, guests may not
   bool spread = false;       // every worker receives and sends by it
+  std::uint8_t road = 0;  // by which the kernel repeats verdicts about frames to it, BULKHEAD_ROAD_
+  std::uint32_t flow_first = 0;  // those about frames from it are in the flow table from here on,
+  std::uint32_t flow_sets = 0;   // in so many sets, a power of two; 0: none are repeated
   Rates rates{kNoLimit, kNoLimit, kNoLimit, kNoLimit};
 };
 static_assert(offsetof(PortPolicy, mac_first) == 64);

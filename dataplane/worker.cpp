@@ -18,6 +18,11 @@ Worker::Worker(BufferPool& pool, std::vector<Backend*> backends, Mailbox& mailbo
   pool_.set_crossings(crossings_.get());
 }
 
+void Worker::set_flows(FlowTable* flows) {
+  forwarder_.set_flows(flows);
+  fdb_->set_epochs(flows == nullptr ? FlowEpochs() : flows->epochs());
+}
+
 Worker::Round Worker::round(std::uint32_t now_ms) {
   ++rounds_;
   Round result;
@@ -35,6 +40,7 @@ Worker::Round Worker::round(std::uint32_t now_ms) {
   forwarder_.flush(*snapshot_);
   for (Backend* backend : backends_) result.waiting |= backend->settle();
   sweep(now_ms);
+  if (FlowTable* flows = forwarder_.flows()) flows->visit(*snapshot_, *fdb_, now_ms);
   result.waiting |= sweep_debt_ > 0 || crossings_->has_lent();
   result.told = crossings_->flush();
   return result;

@@ -33,6 +33,9 @@ class Worker {
   /// Takes commands, then, per backend, one batch in and everything out. Bounded work.
   Round round(std::uint32_t now_ms);
 
+  /// The kernel repeats verdicts by that table from now on. Before the first round.
+  void set_flows(FlowTable* flows);
+
   /// For commands, on the worker's thread.
   [[nodiscard]] const Snapshot& snapshot() const { return *snapshot_; }
   const Snapshot* swap_snapshot(const Snapshot* next) { return std::exchange(snapshot_, next); }

@@ -20,7 +20,8 @@ MAY_INCLUDE = {
 # What a room may include of the other rooms on its floor.
 ROOMS = {
     "backends": {
-        "device": set(),
+        "device": {"shortcut"},  # whose part of the ports' programs is in the guard's
+        "shortcut": set(),
         "conduit": {"device"},
         "nic": {"device"},
         "memory": set(),

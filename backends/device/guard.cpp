@@ -31,9 +31,11 @@ std::span<Element> map_array(const bpf_map* map, std::size_t count) {
 
 }  // namespace
 
-Guard::Guard(int any_ifindex, const std::string& owner) : pins_(owner) {
+Guard::Guard(int any_ifindex, const std::string& owner, std::size_t flow_places)
+    : pins_(owner), flow_places_(flow_places) {
   programs_ = port_bpf__open();
   if (programs_ == nullptr) throw BackendError::from_errno("cannot open the ports' programs");
+  bpf_map__set_max_entries(programs_->maps.flows, static_cast<std::uint32_t>(flow_places));
   const int error = port_bpf__load(programs_);
   if (error != 0) {
     port_bpf__destroy(programs_);
@@ -61,6 +63,12 @@ void Guard::unmap() {
   if (!slots_.empty()) ::munmap(slots_.data(), slots_.size_bytes());
   if (!conduits_.empty()) ::munmap(conduits_.data(), conduits_.size_bytes());
   port_bpf__destroy(programs_);
+}
+
+Shortcut::Maps Guard::shortcut_maps() const {
+  const auto& maps = programs_->maps;
+  return {bpf_map__fd(maps.flow_head),   bpf_map__fd(maps.flow_ports),   bpf_map__fd(maps.flows),
+          bpf_map__fd(maps.flow_epochs), bpf_map__fd(maps.flow_devices), flow_places_};
 }
 
 std::optional<std::string> Guard::foreign_program(const Pins& pins, int ifindex) {

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "backends/device/pins.hpp"
+#include "backends/shortcut/shortcut.hpp"
 #include "backends/slot.h"
 #include "dataplane/limits.hpp"
 
@@ -33,7 +34,8 @@ class Guard {
  public:
   /// Loads the programs, closed for every device. Throws BackendError.
   /// `any_ifindex`: a device to ask what the kernel can. `owner`: see Pins.
-  Guard(int any_ifindex, const std::string& owner);
+  /// `flow_places`: of the shortcut's table.
+  Guard(int any_ifindex, const std::string& owner, std::size_t flow_places);
   ~Guard();
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
@@ -91,6 +93,7 @@ class Guard {
   [[nodiscard]] std::span<bulkhead_slot> slots() { return slots_; }
   /// What all ports of a worker have waiting, by worker; kWorkersMax of them.
   [[nodiscard]] std::span<bulkhead_conduit> conduits() { return conduits_; }
+  [[nodiscard]] Shortcut::Maps shortcut_maps() const;
   /// Whether ours are at the head of tcx, which is stronger than clsact alone.
   [[nodiscard]] bool has_tcx() const { return has_tcx_; }
 
@@ -116,6 +119,7 @@ class Guard {
   std::span<bulkhead_slot> slots_;
   std::span<bulkhead_conduit> conduits_;
   bool has_tcx_ = false;
+  std::size_t flow_places_;
   static constexpr int kNewTcxMax = 64;
   int new_tcx_left_ = kNewTcxMax;  // devices of a start, which ends with the first catch_up()
   std::deque<Later> later_;

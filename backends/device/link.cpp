@@ -59,6 +59,7 @@ Link to_link(rtnl_link* from) {
   if (link.kind != "veth" && rtnl_link_get_link_netnsid(from, &elsewhere) != 0) {
     link.lower = rtnl_link_get_link(from);
   }
+  link.peer_elsewhere = link.kind == "veth" && rtnl_link_get_link_netnsid(from, &elsewhere) == 0;
   return link;
 }
 

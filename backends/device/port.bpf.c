@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* What runs on a port's device, at the head of the tc hooks.
  *
- * ingress: every frame that the device delivers is tagged with its port's number (802.1ad, VLAN ID
+ * ingress: a frame of a kind whose verdict the worker has noted for the kernel takes the shortcut
+ *          (backends/shortcut). Every other one is tagged with its port's number (802.1ad, VLAN ID
  *          = port + 1) and redirected into the conduit. None goes on to the host's stack, also when
  *          no daemon runs: a device without a slot is closed, and a conduit that
  *          nobody reads drops.
  * egress:  nothing that the host's stack sends leaves by the device. The daemon's own frames do not
- *          pass here (AF_XDP uses dev_direct_xmit()).
+ *          pass here (AF_XDP uses dev_direct_xmit()), and what took the shortcut is let pass: it
+ *          came in by a device of ours.
  *
  * Tags that the guest put into skb metadata are pushed into the frame by bpf_skb_vlan_push(), so
  * the dataplane sees them all. */
@@ -17,6 +19,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "backends/shortcut/shortcut.bpf.h"
 #include "backends/slot.h"
 
 #define SLOTS_MAX 2048
@@ -83,6 +86,7 @@ struct skb_shared_info {
 struct cut {
 	__u64 frames;      /* 0: not known, or the kernel refuses it */
 	__u32 frame_bytes; /* of the longest */
+	__u32 header;      /* that each has; 0: they are not alike, fragments or in a tunnel */
 };
 
 static __always_inline __u32 gso_type_of(struct __sk_buff *context)
@@ -129,7 +133,7 @@ static __always_inline __u32 transport_of(struct __sk_buff *skb, __u8 *protocol,
  * nothing where they refuse: what is no longer than a segment, or of another protocol. */
 static __always_inline struct cut cut_of(struct __sk_buff *skb)
 {
-	struct cut cut = {0, 0};
+	struct cut cut = {0, 0, 0};
 	__u32 type, kind, header, payload, fragment_header = 0;
 	__u8 protocol = 0, version = 0, byte = 0;
 
@@ -154,6 +158,7 @@ static __always_inline struct cut cut_of(struct __sk_buff *skb)
 	payload = skb->len - header;
 	cut.frames = (payload + skb->gso_size - 1) / skb->gso_size;
 	cut.frame_bytes = header + fragment_header + skb->gso_size;
+	cut.header = kind == GSO_UDP ? 0 : header;
 	return cut;
 }
 
@@ -164,20 +169,36 @@ static __always_inline int kernel_has_counted(struct __sk_buff *skb)
 	return skb->gso_segs != 0 && !(gso_type_of(skb) & GSO_DODGY);
 }
 
+/* The VLAN ID that names the device's port on the conduit; 0 if it is no port's, or closed. */
+static __always_inline __u32 vlan_of(__u32 device)
+{
+	__u32 *vlan = device < DIRECT_DEVICES ? bpf_map_lookup_elem(&vlan_of_device, &device)
+					      : bpf_map_lookup_elem(&vlan_of_high_device, &device);
+
+	return vlan ? *vlan : 0;
+}
+
 SEC("tc")
 int bulkhead_in(struct __sk_buff *skb)
 {
-	__u32 device = skb->ifindex, mtu = 0, number, conduit;
-	__u32 *vlan = device < DIRECT_DEVICES ? bpf_map_lookup_elem(&vlan_of_device, &device)
-					      : bpf_map_lookup_elem(&vlan_of_high_device, &device);
+	__u32 mtu = 0, vlan = vlan_of(skb->ifindex), number = vlan - 1, conduit;
 	struct bulkhead_slot *slot;
-	struct cut cut = {1, skb->len};
+	struct cut cut = {1, skb->len, skb->len};
 	struct bulkhead_conduit *queue;
 	__s64 waiting, room;
 
-	if (!vlan || *vlan == 0)
+	if (vlan == 0)
 		return TC_ACT_SHOT;
-	number = *vlan - 1;
+	if (skb->gso_size != 0)
+		cut = cut_of(skb);
+	if (cut.header != 0 && (skb->gso_size == 0 || skb->gso_size >= GSO_BYTES_MIN)) {
+		struct flow_load load = {cut.frames, skb->len + (cut.frames - 1) * cut.header,
+					 cut.frame_bytes};
+		int action = take_shortcut(skb, number, &load);
+
+		if (action != TC_ACT_UNSPEC)
+			return action;
+	}
 	slot = bpf_map_lookup_elem(&slots, &number);
 	if (!slot || slot->open == 0)
 		return TC_ACT_SHOT;
@@ -188,7 +209,6 @@ int bulkhead_in(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 
 	if (skb->gso_size != 0) {
-		cut = cut_of(skb);
 		if (cut.frames == 0 && kernel_has_counted(skb)) {
 			cut.frames = skb->gso_segs;
 			cut.frame_bytes = bpf_check_mtu(skb, conduit, &mtu, 0, BPF_MTU_CHK_SEGS)
@@ -212,7 +232,7 @@ int bulkhead_in(struct __sk_buff *skb)
 		__sync_fetch_and_add(&slot->overrun, cut.frames);
 		return TC_ACT_SHOT;
 	}
-	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021AD), (__u16)*vlan)) {
+	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021AD), (__u16)vlan)) {
 		__sync_fetch_and_add(&slot->overrun, cut.frames); /* no memory */
 		return TC_ACT_SHOT;
 	}
@@ -224,7 +244,8 @@ int bulkhead_in(struct __sk_buff *skb)
 SEC("tc")
 int bulkhead_out(struct __sk_buff *skb)
 {
-	return TC_ACT_SHOT;
+	/* What the host's own stack sends came in nowhere, and what it forwards not by a port. */
+	return vlan_of(skb->ingress_ifindex) ? TC_ACT_OK : TC_ACT_SHOT;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -15,7 +15,8 @@ namespace {
 constexpr std::uint32_t kRetryTicksMax = 32;
 
 Engine::Options engine_options(const config::Config& config) {
-  return {config.workers, config.cpus, config.poll == config::Poll::busy, owner_of(config)};
+  return {config.workers, config.cpus, config.poll == config::Poll::busy, owner_of(config),
+          config.shortcut ? config.shortcut_entries : 0};
 }
 
 std::map<std::string, SegmentIndex> first_numbers(const config::Config& config) {
@@ -324,6 +325,18 @@ void Bridge::number_segments(const config::Config& config) {
   }
 }
 
+// How the kernel itself gets frames to the port, if it may.
+std::uint8_t Bridge::road_to(const config::Config& config, const config::Port& port,
+                             const Attached& attached) {
+  using config::ShortcutUse;
+  if (!config.shortcut || port.shortcut == ShortcutUse::none || port.by_xdp() ||
+      attached.state != PortState::up) {
+    return BULKHEAD_ROAD_NONE;
+  }
+  const bool by_peer = port.shortcut == ShortcutUse::full && attached.device->link().peer_elsewhere;
+  return by_peer ? BULKHEAD_ROAD_PEER : BULKHEAD_ROAD_REDIRECT;
+}
+
 // Puts the policy of `config`, for the ports as they are now, in force.
 void Bridge::install(const config::Config& config) {
   std::map<std::string, Site> sites;
@@ -339,9 +352,10 @@ void Bridge::install(const config::Config& config) {
                    attached.worker,
                    spread,
                    is_waiting ? 0 : static_cast<std::uint32_t>(attached.device->ifindex()),
-                   attached.away && is_waiting};
+                   attached.away && is_waiting,
+                   road_to(config, port, attached)};
   }
-  engine_->swap(*compile(config, sites, segments_, key_));
+  engine_->swap(compile(config, sites, segments_, key_));
 }
 
 void Bridge::change(config::Config next) {
@@ -390,6 +404,7 @@ void Bridge::change(config::Config next) {
         claim_worker.try_emplace(port.segment, attached.worker);
       }
       engine_->guard().slots()[attached.index] = {};
+      if (Shortcut* shortcut = engine_->shortcut()) shortcut->reset_counts(attached.index);
       const auto link = links.find(port.device);
       if (link == links.end()) continue;
       if (moved_devices.contains(port.device)) {
@@ -646,6 +661,10 @@ void Bridge::follow_absences(std::chrono::steady_clock::time_point now) {
 }
 
 void Bridge::tick(std::chrono::steady_clock::time_point now) {
+  if (Shortcut* shortcut = engine_->shortcut()) {
+    constexpr std::chrono::milliseconds kLingerMin{500};  // several ticks: one may be late
+    shortcut->keep_open_for(std::max<std::chrono::nanoseconds>(config_.linger, kLingerMin));
+  }
   follow_absences(now);
   if (devices_->has_new()) devices_->look_at_qdiscs();
   constexpr std::size_t kLooks = 50;    // ticks for all devices: five seconds

@@ -133,6 +133,8 @@ class Bridge {
   void set_state(const std::string& name, Attached& attached, PortState state);
   void follow_absences(std::chrono::steady_clock::time_point now);
   void install(const config::Config& config);
+  [[nodiscard]] static std::uint8_t road_to(const config::Config& config, const config::Port& port,
+                                            const Attached& attached);
   [[nodiscard]] PortIndex new_index();
   /// The workers of ports that claim link-local addresses, by segment.
   [[nodiscard]] std::map<std::string, std::uint8_t> claim_workers(const config::Config& next) const;

@@ -74,6 +74,7 @@ PortPolicy policy_of(const config::Config& config, const config::Port& port, con
   policy.worker = site.worker;
   policy.spread = site.spread;
   policy.away = site.away;
+  policy.road = site.road;
   policy.device = site.device;
   policy.backend = site.backend;
   policy.segment = segment;

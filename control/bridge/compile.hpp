@@ -20,6 +20,7 @@ struct Site {
   bool spread = false;       // every worker has a part of its queues
   std::uint32_t device = 0;  // its index; another one is another guest; 0: none
   bool away = false;         // its device has been gone for long
+  std::uint8_t road = 0;     // see PortPolicy::road
 };
 
 /// May a frame from `from` be delivered to `to`? Every isolation option in one expression. Both are

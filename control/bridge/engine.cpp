@@ -24,11 +24,25 @@ HashKey random_hash_key() {
 
 namespace {
 
+constexpr std::size_t kPlacesAnEntry = 2;  // of the flow table, so that nearly all find one
+
 template <class T>
 std::vector<std::unique_ptr<T>> make_many(std::size_t count) {
   std::vector<std::unique_ptr<T>> things(count);
   for (auto& thing : things) thing = std::make_unique<T>();
   return things;
+}
+
+/// What the programs have to know of a policy.
+std::vector<Shortcut::Part> shortcut_parts(const Snapshot& policy) {
+  std::vector<Shortcut::Part> parts(kPortsMax);
+  for (std::size_t i = 0; i < kPortsMax; ++i) {
+    const PortPolicy& port = policy.ports[i];
+    if (!port.present || port.road == BULKHEAD_ROAD_NONE) continue;
+    parts[i] = {port.road, static_cast<int>(port.device), port.trusted, port.flow_first,
+                port.flow_sets};
+  }
+  return parts;
 }
 
 }  // namespace
@@ -38,9 +52,17 @@ Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
       umem_(options.workers),
       events_fd_(make_eventfd()),
       bells_(make_many<Bell>(options.workers)),
+      flow_regions_(kPlacesAnEntry * options.flow_entries),
       workers_(make_many<Running>(options.workers)),
-      guard_(workers_.front()->device.ifindex(), options.owner),
+      guard_(workers_.front()->device.ifindex(), options.owner,
+             std::max<std::size_t>(kPlacesAnEntry * options.flow_entries, 1)),
       courier_(events_fd_) {
+  if (options.flow_entries > 0) {
+    shortcut_ = std::make_unique<Shortcut>(guard_.shortcut_maps(), key.words[0]);
+    for (std::uint8_t i = 0; i < options.workers; ++i) {
+      flow_tables_.push_back(std::make_unique<FlowTable>(shortcut_->memory()));
+    }
+  }
   for (std::uint8_t i = 0; i < options.workers; ++i) {
     Running& running = *workers_[i];
     running.socket = std::make_unique<ReceiveSocket>(umem_, i, running.device.peer_name());
@@ -74,7 +96,9 @@ Engine::~Engine() {
 std::vector<Team::Place> Engine::places() {
   std::vector<Team::Place> places;
   for (std::uint8_t i = 0; i < worker_count(); ++i) {
-    places.push_back({&umem_.pool(i), {workers_[i]->conduit.get(), &workers_[i]->nic}});
+    places.push_back({&umem_.pool(i),
+                      {workers_[i]->conduit.get(), &workers_[i]->nic},
+                      shortcut_ ? flow_tables_[i].get() : nullptr});
   }
   return places;
 }
@@ -88,14 +112,29 @@ bool Engine::workers_get_on() {
   return true;
 }
 
+void Engine::swap(std::unique_ptr<Snapshot> next) {
+  if (shortcut_ && flow_regions_.plan(*next) && worker_count() > 1) {
+    // No worker writes into a region that another one still has.
+    Snapshot without = *next;
+    for (PortPolicy& port : without.ports) port.flow_sets = 0;
+    hand_out(without);
+  }
+  hand_out(*next);
+}
+
 // What may fail, for want of memory, comes before any worker has the new policy.
-void Engine::swap(const Snapshot& next) {
+void Engine::hand_out(const Snapshot& next) {
   auto parts = team_->parts_of(next);
+  if (shortcut_) {
+    shortcut_->set_generation(team_->generation());
+    shortcut_->set_parts(shortcut_parts(next));
+  }
   for (std::uint8_t i = 0; i < worker_count(); ++i) {
     SwapSnapshot command(parts[i].get());
     call(i, command);
     team_->member(i).snapshot = std::move(parts[i]);  // frees the old one, which is back
   }
+  if (shortcut_) shortcut_->settle();
 }
 
 std::deque<Event> Engine::take_events() {

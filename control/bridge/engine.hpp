@@ -20,6 +20,7 @@
 #include "backends/poll_loop.hpp"
 #include "backends/umem.hpp"
 #include "control/bridge/courier.hpp"
+#include "control/bridge/flow_regions.hpp"
 #include "control/bridge/team.hpp"
 #include "dataplane/commands.hpp"
 
@@ -34,7 +35,8 @@ class Engine {
     std::uint32_t workers = 1;
     std::vector<std::uint32_t> cpus;  // by worker; none for those beyond
     bool busy = false;
-    std::string owner = "";  // of the guards: backends/device/pins
+    std::string owner = "";        // of the guards: backends/device/pins
+    std::size_t flow_entries = 0;  // that the kernel may forward by; 0: no shortcut
   };
   /// What all workers have counted.
   struct Totals {
@@ -79,7 +81,13 @@ class Engine {
   }
 
   /// Puts a policy in force and frees the one before.
-  void swap(const Snapshot& next);
+  void swap(std::unique_ptr<Snapshot> next);
+  /// What the kernel has forwarded from and to a port by itself; nothing without a shortcut.
+  [[nodiscard]] bulkhead_flow_port flow_counts(PortIndex port) const {
+    return shortcut_ ? shortcut_->counts_of(port) : bulkhead_flow_port{};
+  }
+  /// nullptr without one.
+  [[nodiscard]] Shortcut* shortcut() { return shortcut_.get(); }
   /// Waits until nothing is on its way between workers that was when it began.
   void drain();
   /// Forgets learned addresses; nothing of them is known to any worker then.
@@ -135,6 +143,7 @@ class Engine {
 
   [[nodiscard]] std::vector<Team::Place> places();
   void fit_tables();
+  void hand_out(const Snapshot& next);
   std::string mend_conduit(std::uint8_t worker);
   void renew_conduit(std::uint8_t worker);
 
@@ -142,7 +151,10 @@ class Engine {
   Umem umem_;
   int events_fd_;
   std::vector<std::unique_ptr<Bell>> bells_;  // by worker
-  std::optional<Team> team_;                  // outlives the threads, in workers_
+  std::unique_ptr<Shortcut> shortcut_;
+  FlowRegions flow_regions_;
+  std::vector<std::unique_ptr<FlowTable>> flow_tables_;  // by worker
+  std::optional<Team> team_;                             // outlives the threads, in workers_
   std::vector<std::unique_ptr<Running>> workers_;
   Guard guard_;
   NicProgram nic_program_{guard_.pins()};

@@ -16,6 +16,7 @@ Team::Team(const Snapshot& first, HashKey key, std::size_t fdb_entries,
     member.worker =
         std::make_unique<Worker>(*places[i].pool, places[i].backends, member.mailbox,
                                  member.snapshot.get(), member.fdb.get(), crossings_of(i, places));
+    member.worker->set_flows(places[i].flows);
   }
 }
 

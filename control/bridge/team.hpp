@@ -22,6 +22,7 @@ class Team {
   struct Place {
     BufferPool* pool;
     std::vector<Backend*> backends;
+    FlowTable* flows = nullptr;  // if the kernel repeats verdicts
   };
   struct Member {
     Mailbox mailbox;
@@ -38,6 +39,8 @@ class Team {
   [[nodiscard]] Member& member(std::uint8_t worker) const { return *members_[worker]; }
   /// The next policy, a part for each worker: all may be made before any is in force.
   [[nodiscard]] std::vector<std::unique_ptr<const Snapshot>> parts_of(const Snapshot& policy);
+  /// Of the policy made last.
+  [[nodiscard]] std::uint32_t generation() const { return generation_; }
 
  private:
   [[nodiscard]] std::unique_ptr<const Snapshot> part_for(const Snapshot& policy,

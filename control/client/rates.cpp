@@ -33,8 +33,11 @@ std::vector<PortRates> RateMeter::measure(const Json& stats, double seconds) {
 RateMeter::Counters RateMeter::counters_of(const Json& port) {
   const Json& ingress = port.at("ingress");
   const Json& egress = port.at("egress");
-  Counters counters{.rx_frames = ingress.at("received"),
-                    .rx_bytes = ingress.at("bytes"),
+  const auto sum = [&](const char* one, const char* other) {
+    return ingress.at(one).get<std::uint64_t>() + ingress.at(other).get<std::uint64_t>();
+  };
+  Counters counters{.rx_frames = sum("received", "shortcut"),
+                    .rx_bytes = sum("bytes", "shortcut_bytes"),
                     .tx_frames = egress.at("tx"),
                     .tx_bytes = egress.at("bytes"),
                     .drops = {}};

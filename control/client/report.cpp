@@ -171,9 +171,11 @@ void show_stats(std::ostream& out, const Json& stats) {
     const Json& in = port["ingress"];
     const Json& egress = port["egress"];
     out << text_of(port["name"]) << '\n'
-        << fmt::format("  handed over {} = received {} + in flight {} + dropped before ({})\n",
-                       in["handed"].dump(), in["received"].dump(), in["in_flight"].dump(),
-                       counts(in["before"]))
+        << fmt::format(
+               "  handed over {} = shortcut {} + received {} + in flight {} + dropped before "
+               "({})\n",
+               in["handed"].dump(), in["shortcut"].dump(), in["received"].dump(),
+               in["in_flight"].dump(), counts(in["before"]))
         << share_text(in)
         << fmt::format("  received {} = unicast {} + flooded {} + dropped ({})\n",
                        in["received"].dump(), in["unicast"].dump(), in["flooded"].dump(),

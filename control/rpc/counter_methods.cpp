@@ -13,11 +13,14 @@ Json stats_row(const MethodContext& context, const config::Port& port,
   const PortStatus status = context.bridge.status_of(port.name);
   const PortCounters& counters = totals.ports[status.index];
   const Intake intake = context.bridge.intake_of(port.name, counters.received);
+  const bulkhead_flow_port flows = context.bridge.engine().flow_counts(status.index);
   return {{"name", port.name},
           {"segment", port.segment},
           {"state", control::name_of(status.state)},
           {"ingress",
-           {{"handed", intake.handed},
+           {{"handed", intake.handed + flows.in_frames},
+            {"shortcut", flows.in_frames},
+            {"shortcut_bytes", flows.in_bytes},
             {"before",
              {{"too_big", intake.too_big},
               {"malformed", intake.malformed},
@@ -31,10 +34,19 @@ Json stats_row(const MethodContext& context, const config::Port& port,
             {"drops", drops_json(counters.dropped)},
             {"shadow", drops_json(counters.shadowed)}}},
           {"egress",
-           {{"offered", counters.offered},
-            {"tx", counters.sent},
-            {"bytes", counters.sent_bytes},
-            {"drops", drops_json(counters.refused)}}}};
+           {{"offered", counters.offered + flows.out_frames},
+            {"tx", counters.sent + flows.out_frames},
+            {"bytes", counters.sent_bytes + flows.out_bytes},
+            {"shortcut", flows.out_frames},
+            {"shortcut_bytes", flows.out_bytes},
+            {"drops", drops_json(counters.refused)}}},
+          {"flows",
+           {{"refused", counters.flows_refused},
+            {"misses",
+             {{"no_key", flows.no_key},
+              {"no_entry", flows.no_entry},
+              {"stale", flows.stale},
+              {"closed", flows.closed}}}}}};
 }
 
 Metrics metrics_of(const MethodContext& context, const std::vector<const config::Port*>& ports,
@@ -78,9 +90,10 @@ Json status(const MethodContext& context, const Json& parameters) {
     if (!port.enforce) unprotected.push_back(name);
     if (port.by_xdp()) by_xdp.push_back(name);
     const PortCounters& counters = totals.ports[status.index];
-    received += counters.received;
+    const bulkhead_flow_port flows = context.bridge.engine().flow_counts(status.index);
+    received += counters.received + flows.in_frames;
     guard_restored += status.guard_restored;
-    sent += counters.sent;
+    sent += counters.sent + flows.out_frames;
     for (const std::uint64_t drops : counters.dropped) dropped += drops;
     for (const std::uint64_t drops : counters.refused) dropped += drops;
     for (const std::uint64_t passed : counters.shadowed) shadowed += passed;

@@ -53,6 +53,7 @@ Json port_row(const MethodContext& context, const config::Port& port,
   const PortStatus status = context.bridge.status_of(port.name);
   const PortCounters& counters = totals.ports[status.index];
   const Intake intake = context.bridge.intake_of(port.name, counters.received);
+  const bulkhead_flow_port flows = context.bridge.engine().flow_counts(status.index);
   auto drops = counters.dropped;
   for (std::size_t i = 0; i < drops.size(); ++i) drops[i] += counters.refused[i];
   drops[index_of(DropReason::too_big)] += intake.too_big;
@@ -78,10 +79,10 @@ Json port_row(const MethodContext& context, const config::Port& port,
            {"limit", limit_json(port)},
            {"enforce", port.enforce},
            {"mtu", status.mtu},
-           {"rx_frames", counters.received},
-           {"rx_bytes", counters.received_bytes},
-           {"tx_frames", counters.sent},
-           {"tx_bytes", counters.sent_bytes},
+           {"rx_frames", counters.received + flows.in_frames},
+           {"rx_bytes", counters.received_bytes + flows.in_bytes},
+           {"tx_frames", counters.sent + flows.out_frames},
+           {"tx_bytes", counters.sent_bytes + flows.out_bytes},
            {"drops", drops_json(drops)}};
   if (status.nic != nullptr && status.state == PortState::up) {
     row["queues"] = status.nic->queues().rx;
