@@ -47,6 +47,7 @@ constexpr std::array kLoopCalls{
     SCMP_SYS(epoll_wait),
     SCMP_SYS(eventfd2),
     SCMP_SYS(fcntl),
+    SCMP_SYS(membarrier),
     SCMP_SYS(pipe2),
     SCMP_SYS(readv),
     SCMP_SYS(timerfd_create),

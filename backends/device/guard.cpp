@@ -253,9 +253,11 @@ void Guard::open(int ifindex, PortIndex port, int conduit_ifindex) {
   }
 }
 
+void Guard::close_conduit(PortIndex port) { slots_[port].open = 0; }
+
 void Guard::close(int ifindex, PortIndex port) {
   set_vlan(ifindex, 0);
-  slots_[port].open = 0;
+  close_conduit(port);
 }
 
 bool Guard::set_vlan(int ifindex, std::uint32_t vlan) {

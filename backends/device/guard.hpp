@@ -86,6 +86,8 @@ class Guard {
 
   /// Frames of the device go to that conduit as `port`'s, up to its share of the queue there.
   void open(int ifindex, PortIndex port, int conduit_ifindex);
+  /// Frames of the port do not go to the conduit any more; what takes the shortcut still does.
+  void close_conduit(PortIndex port);
   /// They are dropped from now on.
   void close(int ifindex, PortIndex port);
 

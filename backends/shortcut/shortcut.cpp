@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <ctime>
 
 #include "backends/error.hpp"
@@ -95,9 +96,27 @@ void Shortcut::reset_counts(PortIndex port) {
   }
 }
 
+std::optional<bulkhead_flow> Shortcut::flow_at(std::size_t place) const {
+  const bulkhead_flow& flow = flows_[place];
+  const std::uint32_t version = __atomic_load_n(&flow.version, __ATOMIC_ACQUIRE);
+  const bulkhead_flow copy = flow;
+  std::atomic_thread_fence(std::memory_order_acquire);
+  const bool is_whole =
+      (version & 1) == 0 && __atomic_load_n(&flow.version, __ATOMIC_RELAXED) == version;
+  if (!is_whole || copy.generation == 0 || copy.generation != head_->generation ||
+      FlowEpochs(epochs_).sum(copy.source, copy.destination) != copy.epochs) {
+    return std::nullopt;
+  }
+  return copy;
+}
+
 // The kernel waits for a grace period of RCU, in which the programs run
 // (kernel/sched/membarrier.c).
-void Shortcut::settle() const { ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); }
+void Shortcut::settle() const {
+  if (::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0) return;
+  constexpr timespec kLongEnough{0, 50'000'000};  // with nohz_full; programs take microseconds
+  ::nanosleep(&kLongEnough, nullptr);
+}
 
 void Shortcut::keep_open_for(std::chrono::nanoseconds time) {
   timespec now{};

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -70,7 +71,10 @@ class Shortcut {
   [[nodiscard]] bulkhead_flow_port counts_of(PortIndex port) const;
   /// Its place is another port's from now on.
   void reset_counts(PortIndex port);
-  [[nodiscard]] std::span<bulkhead_flow> flows() const { return flows_; }
+  [[nodiscard]] std::size_t places() const { return flows_.size(); }
+  /// The entry in that place, if verdicts are repeated by it now.
+  [[nodiscard]] std::optional<bulkhead_flow> flow_at(std::size_t place) const;
+  [[nodiscard]] bool has_any_source(PortIndex port) const { return parts_[port].any_source; }
   [[nodiscard]] std::uint32_t generation() const { return head_->generation; }
 
  private:

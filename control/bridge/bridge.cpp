@@ -105,7 +105,17 @@ Bridge::Bridge(config::Config config, Leftovers leftovers, PortListener listener
 }
 
 Bridge::~Bridge() {
-  for (auto& [name, attached] : attached_) let_device_go(attached);
+  // What the kernel forwards by itself goes on for as long as it may do without a daemon.
+  const bool lingers = config_.shortcut && config_.linger.count() > 0;
+  for (auto& [name, attached] : attached_) {
+    if (lingers && attached.state == PortState::up && !attached.nic) {
+      engine_->guard().close_conduit(attached.index);
+      unplug(attached);
+      attached.device = nullptr;
+    } else {
+      let_device_go(attached);
+    }
+  }
 }
 
 bool Bridge::is_named(const std::string& device) const {
@@ -325,15 +335,22 @@ void Bridge::number_segments(const config::Config& config) {
   }
 }
 
+// Why the kernel may not repeat verdicts about the port's frames; nothing if it may.
+std::string Bridge::why_no_road(const config::Config& config, const config::Port& port,
+                                const Attached& attached) {
+  if (!config.shortcut) return "shortcut = false in [bulkhead]";
+  if (port.shortcut == config::ShortcutUse::none) return "shortcut = false";
+  if (port.by_xdp()) return "attach = \"xdp\"";
+  if (attached.state != PortState::up) return "the port is not up";
+  return {};
+}
+
 // How the kernel itself gets frames to the port, if it may.
 std::uint8_t Bridge::road_to(const config::Config& config, const config::Port& port,
                              const Attached& attached) {
-  using config::ShortcutUse;
-  if (!config.shortcut || port.shortcut == ShortcutUse::none || port.by_xdp() ||
-      attached.state != PortState::up) {
-    return BULKHEAD_ROAD_NONE;
-  }
-  const bool by_peer = port.shortcut == ShortcutUse::full && attached.device->link().peer_elsewhere;
+  if (!why_no_road(config, port, attached).empty()) return BULKHEAD_ROAD_NONE;
+  const bool by_peer =
+      port.shortcut == config::ShortcutUse::full && attached.device->link().peer_elsewhere;
   return by_peer ? BULKHEAD_ROAD_PEER : BULKHEAD_ROAD_REDIRECT;
 }
 
@@ -727,6 +744,8 @@ PortStatus Bridge::status_of(const std::string& port) const {
           .index = attached.index,
           .worker = attached.worker,
           .nic = attached.nic.get(),
+          .road = road_to(config_, config_.ports.at(port), attached),
+          .why_no_road = why_no_road(config_, config_.ports.at(port), attached),
           .guard_restored = attached.guard_restored};
 }
 

@@ -41,6 +41,8 @@ struct PortStatus {
   PortIndex index = kNoPort;
   std::uint8_t worker = 0;
   const NicDevice* nic = nullptr;    // if it is attached by XDP and not waiting
+  std::uint8_t road = 0;             // of the shortcut: BULKHEAD_ROAD_
+  std::string why_no_road;           // one line, if there is none
   std::uint64_t guard_restored = 0;  // times that somebody had taken something of the guard off
 };
 
@@ -72,6 +74,9 @@ class Bridge {
   /// device could not be had.
   /// What waits for its device for a minute leaves its addresses to trusted ports.
   void tick(std::chrono::steady_clock::time_point now);
+
+  /// The kernel forwards nothing by itself until each pair has been judged anew.
+  void forget_flows() { install(config_); }
 
   [[nodiscard]] PortStatus status_of(const std::string& port) const;
   /// `received`: what the worker has counted for the port.
@@ -133,6 +138,8 @@ class Bridge {
   void set_state(const std::string& name, Attached& attached, PortState state);
   void follow_absences(std::chrono::steady_clock::time_point now);
   void install(const config::Config& config);
+  [[nodiscard]] static std::string why_no_road(const config::Config& config,
+                                               const config::Port& port, const Attached& attached);
   [[nodiscard]] static std::uint8_t road_to(const config::Config& config, const config::Port& port,
                                             const Attached& attached);
   [[nodiscard]] PortIndex new_index();

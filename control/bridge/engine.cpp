@@ -178,6 +178,19 @@ void Engine::fit_tables() {
   spdlog::debug("MAC tables: room for {} addresses", entries);
 }
 
+std::vector<Engine::Flow> Engine::flows(std::size_t& place, std::size_t rows) const {
+  std::vector<Flow> found;
+  const std::uint32_t now_ms = monotonic_ms();
+  for (; place < flow_places() && found.size() < rows; ++place) {
+    const auto entry = shortcut_->flow_at(place);
+    if (!entry) continue;
+    const auto from = static_cast<PortIndex>(entry->key[0] & BULKHEAD_FLOW_PORT);
+    found.push_back(
+        {*entry, from, shortcut_->has_any_source(from), (now_ms - entry->made_ms) / 1000});
+  }
+  return found;
+}
+
 void Engine::drain() {
   call_all([](std::uint8_t) { return std::make_unique<Drain>(); });
 }

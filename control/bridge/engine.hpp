@@ -82,6 +82,17 @@ class Engine {
 
   /// Puts a policy in force and frees the one before.
   void swap(std::unique_ptr<Snapshot> next);
+  /// An entry by which the kernel forwards, and what its port makes of it.
+  struct Flow {
+    bulkhead_flow entry;
+    PortIndex from;
+    bool any_source;
+    std::uint32_t age_seconds;
+  };
+  /// Those in force from `place` of the table on, `rows` at most; afterwards `place` is where to go
+  /// on.
+  [[nodiscard]] std::vector<Flow> flows(std::size_t& place, std::size_t rows) const;
+  [[nodiscard]] std::size_t flow_places() const { return shortcut_ ? shortcut_->places() : 0; }
   /// What the kernel has forwarded from and to a port by itself; nothing without a shortcut.
   [[nodiscard]] bulkhead_flow_port flow_counts(PortIndex port) const {
     return shortcut_ ? shortcut_->counts_of(port) : bulkhead_flow_port{};

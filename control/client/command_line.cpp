@@ -59,6 +59,7 @@ class Reader {
     command(app_, "status", "version, uptime, ports and totals", "status", show_status);
     add_port();
     add_fdb();
+    add_flow();
     CLI::App* stats =
         command(app_, "stats", "counters and drop reasons, with the ledger", "stats", show_stats);
     text(stats, "name", "NAME", "this port only");
@@ -160,6 +161,15 @@ class Reader {
     CLI::App* flush = command(*fdb, "flush", "forget learned addresses", "fdb.flush", nullptr);
     text(flush, "--port", "NAME", "of this port only");
     text(flush, "--segment", "NAME", "of this segment only");
+  }
+
+  void add_flow() {
+    CLI::App* flow =
+        app_.add_subcommand("flow", "what the kernel forwards by itself")->require_subcommand(1);
+    CLI::App* show =
+        command(*flow, "show", "pairs that the kernel forwards by itself", "flow.show", show_flows);
+    text(show, "name", "NAME", "from and to this port only");
+    command(*flow, "flush", "have bulkhead judge all of them anew", "flow.flush", nullptr);
   }
 
   void add_top() {

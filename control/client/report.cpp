@@ -150,6 +150,20 @@ void show_fdb(std::ostream& out, const Json& entries) {
   table.print(out);
 }
 
+void show_flows(std::ostream& out, const Json& flows) {
+  Table table({"FROM", "TO", "SOURCE", "DESTINATION", "FRAMES", "BYTES", "AGE"});
+  const auto end_of = [](const Json& flow, const char* mac, const char* address) {
+    const std::string ip = flow[address].is_null() ? "any" : text_of(flow[address]);
+    return text_of(flow[mac]) + ' ' + ip;
+  };
+  for (const Json& flow : flows) {
+    table.add({text_of(flow["from"]), text_of(flow["to"]), end_of(flow, "source_mac", "source"),
+               end_of(flow, "destination_mac", "destination"), text_of(flow["frames"]),
+               text_of(flow["bytes"]), text_of(flow["age_seconds"]) + "s"});
+  }
+  table.print(out);
+}
+
 /// What "overrun" before the dataplane means here and now; nothing if there is none.
 std::string share_text(const Json& ingress) {
   if (ingress["before"]["overrun"] == 0) return {};
@@ -157,6 +171,15 @@ std::string share_text(const Json& ingress) {
       "  overrun: more than its share waited for the worker; {} wait now, {} may. "
       "TCP finds its rate that way; a flood goes on\n",
       ingress["in_flight"].dump(), ingress["window"].dump());
+}
+
+/// What the shortcut did not forward, and why; nothing if it was asked nothing.
+std::string flows_text(const Json& flows) {
+  std::uint64_t asked = flows["refused"].get<std::uint64_t>();
+  for (const auto& [why, count] : flows["misses"].items()) asked += count.get<std::uint64_t>();
+  if (asked == 0) return {};
+  return fmt::format("  not by the shortcut ({}); {} without a place in its table\n",
+                     counts(flows["misses"]), flows["refused"].dump());
 }
 
 // The reasons that were shown are explained below them.
@@ -183,8 +206,10 @@ void show_stats(std::ostream& out, const Json& stats) {
         << (in["shadow"].empty()
                 ? std::string()
                 : fmt::format("  shadow mode let pass ({})\n", counts(in["shadow"])))
-        << fmt::format("  offered {} = sent {} + dropped ({})\n", egress["offered"].dump(),
-                       egress["tx"].dump(), counts(egress["drops"]));
+        << fmt::format("  offered {} = sent {} (shortcut {}) + dropped ({})\n",
+                       egress["offered"].dump(), egress["tx"].dump(), egress["shortcut"].dump(),
+                       counts(egress["drops"]))
+        << flows_text(port["flows"]);
     for (const char* drops : {"before", "drops", "shadow"}) note(in[drops]);
     note(egress["drops"]);
   }
@@ -210,6 +235,13 @@ void show_explanation(std::ostream& out, const Json& explanation) {
     out << " (shadow mode; it would be dropped as " << text_of(explanation["shadow"]) << ')';
   }
   out << '\n';
+  if (explanation.contains("shortcut")) {
+    const Json& shortcut = explanation["shortcut"];
+    out << "shortcut: "
+        << (shortcut["possible"].get<bool>() ? "the kernel may forward the like by itself"
+                                             : "no, " + text_of(shortcut["why_not"]))
+        << '\n';
+  }
   if (!reason.is_null()) out << text_of(reason) << ", " << help_of(text_of(reason)) << '\n';
 }
 

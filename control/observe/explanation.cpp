@@ -20,25 +20,17 @@ constexpr std::array kCheckTexts{
 #undef CHECK
 };
 
+constexpr std::array kKeylessTexts{
+#define KEYLESS(name, text) text,
+#include "dataplane/keyless.def"
+#undef KEYLESS
+};
+
 constexpr std::array kFlawTexts{
 #define FLAW(name, text) text,
 #include "dataplane/flaws.def"
 #undef FLAW
 };
-
-std::string ip_text(bool is_v6, IpAddress address) {
-  std::array<std::uint8_t, 16> bytes{};
-  const auto put = [&](std::uint64_t value, std::size_t first, std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) {
-      bytes[first + i] = static_cast<std::uint8_t>(value >> (8 * (count - 1 - i)));
-    }
-  };
-  if (is_v6) put(address.high, 0, 8);
-  put(address.low, is_v6 ? 8 : 0, is_v6 ? 8 : 4);
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  ::inet_ntop(is_v6 ? AF_INET6 : AF_INET, bytes.data(), text.data(), text.size());
-  return text.data();
-}
 
 /// Everything that the port may use as an address.
 std::string join_ips(const config::Port& port) {
@@ -249,7 +241,38 @@ std::string detail_of(const Explain::Step& step, const Explain& explain, const B
   return {};
 }
 
+/// Why the kernel does not forward such frames by itself; nothing if it does.
+std::string why_no_shortcut(const Explain& explain, const Bridge& bridge) {
+  if (const auto why = keyless(explain.parsed)) {
+    return kKeylessTexts[static_cast<std::size_t>(*why)];
+  }
+  const Verdict& verdict = explain.verdict;
+  if (verdict.kind != Verdict::Kind::unicast) return "it does not go to one port";
+  if (verdict.leaves_a_mark()) return "this one teaches or costs something; the next may";
+  for (const PortIndex index : {explain.from, verdict.port}) {
+    const auto name = bridge.name_of(index);
+    if (!name) continue;
+    const PortStatus status = bridge.status_of(*name);
+    if (!status.why_no_road.empty()) return "port " + *name + ": " + status.why_no_road;
+  }
+  return {};
+}
+
 }  // namespace
+
+std::string ip_text(bool is_v6, IpAddress address) {
+  std::array<std::uint8_t, 16> bytes{};
+  const auto put = [&](std::uint64_t value, std::size_t first, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      bytes[first + i] = static_cast<std::uint8_t>(value >> (8 * (count - 1 - i)));
+    }
+  };
+  if (is_v6) put(address.high, 0, 8);
+  put(address.low, is_v6 ? 8 : 0, is_v6 ? 8 : 4);
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  ::inet_ntop(is_v6 ? AF_INET6 : AF_INET, bytes.data(), text.data(), text.size());
+  return text.data();
+}
 
 Json explanation_json(const Explain& explain, const Bridge& bridge) {
   constexpr std::array kVerdicts{"unicast", "flood", "drop"};
@@ -268,6 +291,8 @@ Json explanation_json(const Explain& explain, const Bridge& bridge) {
   for (const PortIndex port : explain.egress) {
     if (const auto name = bridge.name_of(port)) json["ports"].push_back(*name);
   }
+  const std::string why_not = why_no_shortcut(explain, bridge);
+  json["shortcut"] = {{"possible", why_not.empty()}, {"why_not", why_not}};
   for (const Explain::Step& step : explain.steps) {
     json["checks"].push_back({{"check", kCheckTexts[static_cast<std::size_t>(step.check)]},
                               {"passed", step.passed},

@@ -12,6 +12,9 @@ namespace bulkhead::control {
 
 inline constexpr std::size_t kExplainBytesMax = 65'536;
 
+/// An address as inet_ntop(3) writes it.
+[[nodiscard]] std::string ip_text(bool is_v6, IpAddress address);
+
 /// A finished Explain in the shape of INTERFACE.md.
 [[nodiscard]] nlohmann::json explanation_json(const Explain& explain, const Bridge& bridge);
 

@@ -1,7 +1,7 @@
 // One method of the control socket: a function from parameters to an answer; from whose answer may
 // be long, to a LongAnswer, which the context outlives. The families are files: port_methods.cpp,
-// fdb_methods.cpp, counter_methods.cpp, observe_methods.cpp and config_methods.cpp. methods.cpp has
-// the table. Control thread only.
+// fdb_methods.cpp, flow_methods.cpp, counter_methods.cpp, observe_methods.cpp and
+// config_methods.cpp. methods.cpp has the table. Control thread only.
 #pragma once
 
 #include <array>
@@ -75,6 +75,9 @@ LongAnswer fdb_show(const MethodContext& context, const Json& parameters);
 Json fdb_add(const MethodContext& context, const Json& parameters);
 Json fdb_del(const MethodContext& context, const Json& parameters);
 Json fdb_flush(const MethodContext& context, const Json& parameters);
+
+LongAnswer flow_show(const MethodContext& context, const Json& parameters);
+Json flow_flush(const MethodContext& context, const Json& parameters);
 
 Json status(const MethodContext& context, const Json& parameters);
 LongAnswer stats(const MethodContext& context, const Json& parameters);

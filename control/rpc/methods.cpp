@@ -31,6 +31,8 @@ constexpr std::array kMethods{
     Method{"fdb.add", Effect::changes, fdb_add},
     Method{"fdb.del", Effect::changes, fdb_del},
     Method{"fdb.flush", Effect::changes, fdb_flush},
+    Method{"flow.show", Effect::reads, nullptr, flow_show},
+    Method{"flow.flush", Effect::changes, flow_flush},
     Method{"stats", Effect::reads, nullptr, stats},
     Method{"metrics", Effect::reads, nullptr, metrics},
     Method{"monitor", Effect::reads, nullptr},

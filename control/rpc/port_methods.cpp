@@ -88,6 +88,9 @@ Json port_row(const MethodContext& context, const config::Port& port,
     row["queues"] = status.nic->queues().rx;
     row["zero_copy"] = status.nic->is_zero_copy();
   }
+  constexpr std::array kRoads{"none", "redirect", "peer"};
+  row["shortcut"] = kRoads.at(status.road);
+  if (!status.why_no_road.empty()) row["shortcut_why"] = status.why_no_road;
   row["guard_restored"] = status.guard_restored;
   if (!status.why.empty()) row["why"] = status.why;
   return row;
