@@ -47,12 +47,13 @@ struct bulkhead_flow {
 	bulkhead_u16 source;     /* number of the source's epoch */
 	bulkhead_u16 destination;
 	/* a cache line further: what changes while it is in use */
-	bulkhead_u32 epochs; /* sum of both then; written by the worker, with the above */
+	bulkhead_u64 epochs;  /* sum of both then; written by the worker, with the above */
 	bulkhead_u32 made_ms; /* by the worker, on its clock */
+	bulkhead_u32 reserved0;
 	bulkhead_u64 frames; /* written by the program, segments counted; not exact, as two processors
 	                        may count at once */
 	bulkhead_u64 bytes;
-	bulkhead_u64 reserved[4];
+	bulkhead_u64 reserved1[4];
 };
 
 /* What the program asks once a frame. */
@@ -85,6 +86,11 @@ struct bulkhead_flow_port {
 	bulkhead_u64 stale;    /* or it is of an earlier policy, or an address moved, */
 	bulkhead_u64 closed;   /* or it may not be used: too long for it, no device, no daemon */
 };
+
+#ifdef __cplusplus
+static_assert(sizeof(bulkhead_flow) == 128 && sizeof(bulkhead_flow_head) == 64 &&
+              sizeof(bulkhead_flow_port) == 128);
+#endif
 
 #define BULKHEAD_ROAD_NONE 0
 #define BULKHEAD_ROAD_REDIRECT 1 /* into the device, past our own guard */

@@ -18,14 +18,14 @@ class FlowEpochs {
  public:
   FlowEpochs() = default;
   /// BULKHEAD_FLOW_EPOCHS of them.
-  explicit FlowEpochs(std::span<std::uint32_t> epochs) : epochs_(epochs) {}
+  explicit FlowEpochs(std::span<std::uint64_t> epochs) : epochs_(epochs) {}
 
   /// Of an address with that hash (MacTable::Hashed): never 0, which is of those that stay.
   [[nodiscard]] static std::uint16_t number_of(std::uint64_t hash) {
     const auto number = static_cast<std::uint16_t>(hash >> 40);
     return number == 0 ? std::uint16_t{1} : number;
   }
-  [[nodiscard]] std::uint32_t sum(std::uint16_t one, std::uint16_t other) const {
+  [[nodiscard]] std::uint64_t sum(std::uint16_t one, std::uint16_t other) const {
     return __atomic_load_n(&epochs_[one], __ATOMIC_ACQUIRE) +
            __atomic_load_n(&epochs_[other], __ATOMIC_ACQUIRE);
   }
@@ -35,7 +35,7 @@ class FlowEpochs {
   }
 
  private:
-  std::span<std::uint32_t> epochs_;  // empty: nobody repeats verdicts
+  std::span<std::uint64_t> epochs_;  // empty: nobody repeats verdicts
 };
 
 }  // namespace bulkhead

@@ -47,7 +47,7 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, BULKHEAD_FLOW_EPOCHS);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, __u64); /* less than 8 bytes would lie apart in the mapped memory */
 } flow_epochs SEC(".maps");
 
 /* A port's device. The kernel takes it out when the device is deleted or leaves for another
@@ -192,7 +192,8 @@ static __always_inline enum flow_found flow_look(const struct bulkhead_flow_head
 	for (int i = 0; i < BULKHEAD_FLOW_PLACES; i++) {
 		__u32 place = bulkhead_flow_place(port, hash, i), source, destination;
 		struct bulkhead_flow *flow = bpf_map_lookup_elem(&flows, &place);
-		__u32 *from, *to, version, generation, epochs;
+		__u32 version, generation;
+		__u64 *from, *to, epochs;
 
 		if (!flow)
 			continue;

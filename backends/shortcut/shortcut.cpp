@@ -32,11 +32,11 @@ Shortcut::Shortcut(const Maps& maps, std::uint64_t hash_key)
     : head_memory_(maps.head, sizeof(bulkhead_flow_head)),
       ports_memory_(maps.ports, kPortsMax * sizeof(bulkhead_flow_port)),
       flows_memory_(maps.flows, maps.places * sizeof(bulkhead_flow)),
-      epochs_memory_(maps.epochs, BULKHEAD_FLOW_EPOCHS * sizeof(std::uint32_t)),
+      epochs_memory_(maps.epochs, BULKHEAD_FLOW_EPOCHS * sizeof(std::uint64_t)),
       head_(static_cast<bulkhead_flow_head*>(head_memory_.data())),
       ports_(static_cast<bulkhead_flow_port*>(ports_memory_.data()), kPortsMax),
       flows_(static_cast<bulkhead_flow*>(flows_memory_.data()), maps.places),
-      epochs_(static_cast<std::uint32_t*>(epochs_memory_.data()), BULKHEAD_FLOW_EPOCHS),
+      epochs_(static_cast<std::uint64_t*>(epochs_memory_.data()), BULKHEAD_FLOW_EPOCHS),
       devices_(maps.devices),
       parts_(kPortsMax) {
   head_->hash_key = hash_key;

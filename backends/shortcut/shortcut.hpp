@@ -82,7 +82,7 @@ class Shortcut {
   bulkhead_flow_head* head_;
   std::span<bulkhead_flow_port> ports_;
   std::span<bulkhead_flow> flows_;
-  std::span<std::uint32_t> epochs_;
+  std::span<std::uint64_t> epochs_;
   int devices_;              // the map
   std::vector<Part> parts_;  // by port index, as they are in the maps
 };
