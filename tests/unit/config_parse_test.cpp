@@ -229,7 +229,7 @@ TEST(Parse, UnknownTablesAndKeysAreRefused) {
   EXPECT_EQ(error_in_guest("colour = 1"),
             "b.toml:5:1: port vm1: unknown key \"colour\"; known are segment, device, attach, mac, "
             "ip, prefixes, routes, link_local, shared, allow, limit, mac_max, worker, trusted, "
-            "isolated, enforce, unknown, transit, take_over");
+            "isolated, enforce, unknown, transit, shortcut, take_over");
   EXPECT_EQ(error_of("[segment.lan]\nage = 1\n"),
             "b.toml:2:1: segment lan: unknown key \"age\"; did you mean \"ageing\"?");
   EXPECT_EQ(error_of("[segment.lan]\nsize = 1\n"),

@@ -68,6 +68,7 @@ worker = 1
 isolated = true
 enforce = false
 unknown = true
+shortcut = "redirect"
 take_over = true
 
 [port."any.thing"]
@@ -78,6 +79,7 @@ ip = "any"
 link_local = "any"
 mac_max = 3
 unknown = false
+shortcut = false
 
 [port.no_ip]
 device = "tap3"

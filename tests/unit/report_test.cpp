@@ -20,6 +20,7 @@ std::string shown(void (*show)(std::ostream&, const Json&), const Json& json) {
 
 TEST(Report, StatsExplainsOnlyReasonsThatCountedSomething) {
   const Json in{{"handed", 3},
+                {"shortcut", 0},
                 {"before", {{"too_big", 0}, {"overrun", 1}, {"malformed", 0}}},
                 {"in_flight", 0},
                 {"window", 1920},
@@ -28,9 +29,11 @@ TEST(Report, StatsExplainsOnlyReasonsThatCountedSomething) {
                 {"flooded", 0},
                 {"drops", {{"spoofed_ip", 1}}},
                 {"shadow", Json::object()}};
-  const Json egress{{"offered", 0}, {"tx", 0}, {"drops", Json::object()}};
-  const std::string text =
-      shown(show_stats, Json::array({{{"name", "vm1"}, {"ingress", in}, {"egress", egress}}}));
+  const Json egress{{"offered", 0}, {"tx", 0}, {"shortcut", 0}, {"drops", Json::object()}};
+  const Json flows{{"refused", 0}, {"misses", {{"no_key", 0}}}};
+  const std::string text = shown(
+      show_stats,
+      Json::array({{{"name", "vm1"}, {"ingress", in}, {"egress", egress}, {"flows", flows}}}));
   EXPECT_NE(text.find("\noverrun, "), std::string::npos) << text;
   EXPECT_NE(text.find("\nspoofed_ip, "), std::string::npos) << text;
   EXPECT_EQ(text.find("\ntoo_big, "), std::string::npos) << text;

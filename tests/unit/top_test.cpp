@@ -21,7 +21,12 @@ Json port(const std::string& name, std::uint64_t rx, std::uint64_t tx, const Jso
           {"segment", "lan"},
           {"state", "up"},
           {"ingress",
-           {{"received", rx}, {"bytes", rx * kBytes}, {"before", before}, {"drops", ingress}}},
+           {{"received", rx - 1},  // and one by the shortcut
+            {"shortcut", 1},
+            {"bytes", (rx - 1) * kBytes},
+            {"shortcut_bytes", kBytes},
+            {"before", before},
+            {"drops", ingress}}},
           {"egress", {{"tx", tx}, {"bytes", tx * kBytes}, {"drops", egress}}}};
 }
 
