@@ -40,18 +40,10 @@ constexpr std::array kSocketCalls{
 
 // The event loop.
 constexpr std::array kLoopCalls{
-    SCMP_SYS(dup),
-    SCMP_SYS(epoll_create1),
-    SCMP_SYS(epoll_ctl),
-    SCMP_SYS(epoll_pwait),
-    SCMP_SYS(epoll_wait),
-    SCMP_SYS(eventfd2),
-    SCMP_SYS(fcntl),
-    SCMP_SYS(membarrier),
-    SCMP_SYS(pipe2),
-    SCMP_SYS(readv),
-    SCMP_SYS(timerfd_create),
-    SCMP_SYS(timerfd_settime),
+    SCMP_SYS(dup),         SCMP_SYS(epoll_create1),  SCMP_SYS(epoll_ctl),
+    SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_wait),     SCMP_SYS(eventfd2),
+    SCMP_SYS(fcntl),       SCMP_SYS(membarrier),     SCMP_SYS(pipe2),
+    SCMP_SYS(readv),       SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime),
     SCMP_SYS(writev),
 };
 

@@ -22,7 +22,7 @@ struct Link {
   bool has_carrier = false;  // a tap that nobody has open has none, nor a veth whose peer is down
   int master = 0;            // of the bridge or bond that it is a port of; 0 if none
   bool peer_elsewhere = false;  // a veth whose other end is in another network namespace
-  int lower = 0;             // of the device that this one is on (VLAN, macvlan); 0 if none
+  int lower = 0;                // of the device that this one is on (VLAN, macvlan); 0 if none
 };
 
 /// Nothing if there is no such device in this network namespace.
