@@ -187,7 +187,7 @@ struct Config {
   std::uint32_t workers = 1;
   std::vector<std::uint32_t> cpus;
   Poll poll = Poll::adaptive;
-  bool shortcut = false;  // the kernel may repeat verdicts
+  bool shortcut = true;  // the kernel may repeat verdicts
   std::uint32_t shortcut_entries = kShortcutEntriesMin;
   std::chrono::seconds linger{60};          // how long it does without a daemon
   std::string log = "info";                 // trace, debug, info, warning, error

@@ -529,6 +529,7 @@ def test_nothing_touches_the_host():
         lab.host.ip(f"addr add {HOST_IP4}/32 dev lo", f"addr add {HOST_IP6}/128 dev lo nodad")
         control = lab.veth("control", port=False)
         lab.host.ip("link set control down")
+        lab.config["bulkhead"]["linger"] = "0s"
         lab.start()
         links = host_links(lab)
         watch = HostWatch(lab)
