@@ -5,8 +5,9 @@
     eth0 ══ veth ══ vm1 ── the switch under test ── vm2 ══ veth ══ eth0, nftables: drop
        ↑ generator                                     (iperf3 -s, and who answers the pings)
 
-Peers: bulkhead (through its conduit; polling adaptively, and busily) and the kernel's bridge, with
-br_netfilter on (and the empty nftables rule set that Debian ships) and off. Each peer has a lab of
+Peers: bulkhead as it is installed, with the shortcut; in user space alone, polling adaptively, busily
+and with two workers; and the kernel's bridge, with br_netfilter on (and the empty nftables rule set
+that Debian ships) and off. Each peer has a lab of
 its own (tests/e2e/lab.py), and only the one whose turn it is runs. Each turn measures
 
   * 64 and 1500 B one way, as fast as the generator goes (generator.c): the kernel's BPF test runner
@@ -69,9 +70,10 @@ class Bridge(Peer):
 
 
 PEERS = {
-    "bulkhead-adaptive": lambda: Bulkhead("adaptive"),
-    "bulkhead-busy": lambda: Bulkhead("busy"),
-    "bulkhead-2": lambda: Bulkhead("adaptive", workers=2),
+    "bulkhead": Bulkhead,
+    "bulkhead-adaptive": lambda: Bulkhead("adaptive", shortcut=False),
+    "bulkhead-busy": lambda: Bulkhead("busy", shortcut=False),
+    "bulkhead-2": lambda: Bulkhead("adaptive", workers=2, shortcut=False),
     "bridge-nf": lambda: Bridge(True),
     "bridge": lambda: Bridge(False),
 }

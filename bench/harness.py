@@ -93,10 +93,13 @@ class Peer:
 
 
 class Bulkhead(Peer):
-    def __init__(self, poll, workers=1):
-        super().__init__(f"bulkhead, {poll}" + (f", {workers} workers" if workers > 1 else ""))
+    def __init__(self, poll="adaptive", workers=1, shortcut=True):
+        """As it is installed; or in user space alone, polling in one way or the other."""
+        name = "bulkhead" if shortcut else f"bulkhead in user space, {poll}"
+        super().__init__(name + (f", {workers} workers" if workers > 1 else ""))
         cpus = [WORKER_CORE, GENERATOR_CORE][:workers]
-        self.lab.config["bulkhead"] |= {"cpus": cpus, "poll": poll, "workers": workers}
+        self.lab.config["bulkhead"] |= {"cpus": cpus, "poll": poll, "workers": workers,
+                                        "shortcut": shortcut}
 
     def start(self):
         self.lab.start()

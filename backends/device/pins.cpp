@@ -90,6 +90,8 @@ std::string Pins::path(int ifindex, const std::string& what) const {
   return directory_ + "/" + file_name(ifindex, what);
 }
 
+std::string Pins::path(const std::string& what) const { return directory_ + "/" + what; }
+
 std::optional<std::string> Pins::read(int ifindex, const std::string& what) const {
   if (!available()) return std::nullopt;
   return read_link(path(ifindex, what));

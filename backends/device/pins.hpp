@@ -4,6 +4,8 @@
 //   /sys/fs/bpf/bulkhead/NETNS/OWNER/owner             -> what survives a restart of the same
 //   daemon:
 //                                                         the path of its state file
+//                                    shortcut             what ends the shortcut of a daemon that
+//                                                         is no more (shortcut.hpp)
 //                                    IFINDEX_in, _out     tcx links
 //                                    IFINDEX_name      -> the device's name when a port took it
 //                                    IFINDEX_offloads  -> what was on (offloads.hpp)
@@ -31,6 +33,8 @@ class Pins {
   /// False where the file system cannot be had: then nothing is kept.
   [[nodiscard]] bool available() const { return !directory_.empty(); }
   [[nodiscard]] std::string path(int ifindex, const std::string& what) const;
+  /// Of what is kept of no device; it must not begin with a digit.
+  [[nodiscard]] std::string path(const std::string& what) const;
 
   /// A note; nothing if there is none.
   [[nodiscard]] std::optional<std::string> read(int ifindex, const std::string& what) const;

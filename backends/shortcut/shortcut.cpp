@@ -37,6 +37,7 @@ Shortcut::Shortcut(const Maps& maps, std::uint64_t hash_key)
       ports_(static_cast<bulkhead_flow_port*>(ports_memory_.data()), kPortsMax),
       flows_(static_cast<bulkhead_flow*>(flows_memory_.data()), maps.places),
       epochs_(static_cast<std::uint64_t*>(epochs_memory_.data()), BULKHEAD_FLOW_EPOCHS),
+      head_map_(maps.head),
       devices_(maps.devices),
       parts_(kPortsMax) {
   head_->hash_key = hash_key;
@@ -116,6 +117,18 @@ void Shortcut::settle() const {
   if (::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0) return;
   constexpr timespec kLongEnough{0, 50'000'000};  // with nohz_full; programs take microseconds
   ::nanosleep(&kLongEnough, nullptr);
+}
+
+bool Shortcut::replace(const std::string& path) {
+  if (const int before = bpf_obj_get(path.c_str()); before >= 0) {
+    constexpr std::uint32_t kFirst = 0;
+    constexpr bulkhead_flow_head kClosed{};
+    bpf_map_update_elem(before, &kFirst, &kClosed, BPF_ANY);
+    ::close(before);
+    ::unlink(path.c_str());
+    settle();
+  }
+  return bpf_obj_pin(head_map_, path.c_str()) == 0;
 }
 
 void Shortcut::keep_open_for(std::chrono::nanoseconds time) {

@@ -64,6 +64,11 @@ class Shortcut {
   /// Waits until no program is under way that has seen an earlier generation.
   void settle() const;
 
+  /// Nothing passes any more by the table of the daemon that was there before, and ours can be
+  /// ended in the same way: by what is pinned at `path`. False if it cannot be pinned; then it must
+  /// not go on without us.
+  bool replace(const std::string& path);
+
   /// Nothing passes any more when this time is over, unless it is said again.
   void keep_open_for(std::chrono::nanoseconds time);
 
@@ -83,7 +88,8 @@ class Shortcut {
   std::span<bulkhead_flow_port> ports_;
   std::span<bulkhead_flow> flows_;
   std::span<std::uint64_t> epochs_;
-  int devices_;              // the map
+  int head_map_;
+  int devices_;              // a map, too
   std::vector<Part> parts_;  // by port index, as they are in the maps
 };
 

@@ -102,11 +102,18 @@ Bridge::Bridge(config::Config config, Leftovers leftovers, PortListener listener
       list_links(), [this](const std::string& name) { return is_named(name); },
       leftovers == Leftovers::keep);
   refresh();
+  if (Shortcut* shortcut = engine_->shortcut()) {
+    const Pins& pins = engine_->guard().pins();
+    may_linger_ = pins.available() && shortcut->replace(pins.path("shortcut"));
+    if (!may_linger_ && config_.linger.count() > 0) {
+      spdlog::warn("linger: nothing goes on without a daemon, as the BPF file system takes no pin");
+    }
+  }
 }
 
 Bridge::~Bridge() {
   // What the kernel forwards by itself goes on for as long as it may do without a daemon.
-  const bool lingers = config_.shortcut && config_.linger.count() > 0;
+  const bool lingers = config_.shortcut && config_.linger.count() > 0 && may_linger_;
   for (auto& [name, attached] : attached_) {
     if (lingers && attached.state == PortState::up && !attached.nic) {
       engine_->guard().close_conduit(attached.index);
@@ -680,7 +687,8 @@ void Bridge::follow_absences(std::chrono::steady_clock::time_point now) {
 void Bridge::tick(std::chrono::steady_clock::time_point now) {
   if (Shortcut* shortcut = engine_->shortcut()) {
     constexpr std::chrono::milliseconds kLingerMin{500};  // several ticks: one may be late
-    shortcut->keep_open_for(std::max<std::chrono::nanoseconds>(config_.linger, kLingerMin));
+    const auto linger = may_linger_ ? config_.linger : std::chrono::seconds(0);
+    shortcut->keep_open_for(std::max<std::chrono::nanoseconds>(linger, kLingerMin));
   }
   follow_absences(now);
   if (devices_->has_new()) devices_->look_at_qdiscs();

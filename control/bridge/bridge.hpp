@@ -159,6 +159,7 @@ class Bridge {
   std::size_t index_last_ = kPortsMax - 1;               // that was taken
   std::optional<std::map<int, std::string>> host_uses_;  // of this change or look, once asked
   bool is_starting_ = true;
+  bool may_linger_ = false;             // the next daemon can end what goes on without this one
   std::uint32_t retry_ticks_ = 0;       // until then; 0: nothing to try
   std::uint32_t retry_ticks_next_ = 1;  // doubles up to kRetryTicksMax
 };

@@ -290,6 +290,22 @@ def test_pairs_in_the_table_go_on_without_a_daemon_and_nothing_else(lab):
         assert one.ping(other.ip4, count=5).received >= 4
 
 
+def test_the_next_daemon_ends_what_its_policy_does_not_have(lab):
+    """A guest whose port is gone is not forwarded by the table of the daemon before, although its
+    device stays as it is."""
+    one, other = lab.veth("vm1"), lab.veth("vm2")
+    lab.by_command_later = lab.config["port"].pop("vm1")
+    lab.start()
+    lab.config["port"]["vm1"] = lab.by_command_later
+    lab.by_command("vm1")
+    assert one.ping(other.ip4, count=5).lost == 0
+    lab.kill()
+    assert one.ping(other.ip4).received == 3
+    lab.state_path.write_text("[port.")  # what commands added is lost: its devices stay closed
+    lab.start()
+    assert one.ping(other.ip4).received == 0
+
+
 def test_linger_0_stops_with_the_daemon(lab):
     one, other = lab.veth("vm1"), lab.veth("vm2")
     lab.config["bulkhead"]["linger"] = "0s"
