@@ -153,8 +153,5 @@ class Tampering:
         self.lab.host.run(words.split())
         wait_until(lambda: self.lab.bh("status", json=True)["conduits_mended"] >
                    status["conduits_mended"], MENDED_SECONDS_MAX, what=f"after: {words}")
-        # The first conduit that is made anew leaves one socket more: that of the frames' memory.
-        made_anew = "made anew" in self.lab.log()[logged:]
-        if made_anew and not self.has_registered_again:
-            self.has_registered_again, self.registers_again = True, 1
+        self.made_anew += "made anew" in self.lab.log()[logged:]
         self.talk()
