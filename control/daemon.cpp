@@ -245,11 +245,7 @@ void Daemon::tick() {
 // A link takes the kernel a good while. Between two of them whoever has a command has his turn.
 void Daemon::catch_up() {
   constexpr auto kPause = std::chrono::milliseconds(5);
-  try {
-    if (!bridge_.engine().guard().catch_up()) return;
-  } catch (const std::exception& error) {
-    spdlog::warn("{}; the device is guarded by clsact alone", error.what());
-  }
+  if (!bridge_.engine().guard().catch_up()) return;
   catch_up_timer_.expires_after(kPause);
   catch_up_timer_.async_wait([this](boost::system::error_code error) {
     if (!error) catch_up();

@@ -73,6 +73,7 @@ void Device::set_taken_as(const std::string& name) {
 
 Guard::Mended Device::mend() {
   Guard::Mended mended = guard_.mend(link_.ifindex);
+  guard_.pins().write(link_.ifindex, kName, taken_as_);  // if it could not be noted before
   const auto add = [&](const std::string& text) {
     mended.trouble += (mended.trouble.empty() ? "" : "; ") + text;
   };

@@ -149,7 +149,7 @@ void Guard::attach(int ifindex) {
     if (is_later) {
       later_.push_back({ifindex, i});
     } else {
-      attach_tcx(program(i), ifindex, kHooks[i], pins_.path(ifindex, kHooks[i].name));
+      try_tcx(ifindex, i);
     }
   }
 }
@@ -159,13 +159,18 @@ bool Guard::catch_up() {
   if (later_.empty()) return false;
   const auto [ifindex, hook] = later_.front();
   later_.pop_front();
+  try_tcx(ifindex, hook);
+  return !later_.empty();
+}
+
+bool Guard::try_tcx(int ifindex, std::size_t hook) {
   try {
     attach_tcx(program(hook), ifindex, kHooks[hook], pins_.path(ifindex, kHooks[hook].name));
-  } catch (const BackendError&) {
-    without_.insert({ifindex, hook});
-    if (has_device(ifindex)) throw;
+    return true;
+  } catch (const BackendError& error) {
+    without_[{ifindex, hook}] = std::string(error.what()) + "; clsact alone guards it";
+    return false;
   }
-  return !later_.empty();
 }
 
 bool Guard::is_later(int ifindex, std::size_t hook) const {
@@ -187,22 +192,32 @@ void Guard::mend_tcx(int ifindex, std::size_t hook, Mended& mended) {
   auto entries = tcx_entries(ifindex, kHooks[hook]);
   if (!entries) return;  // the device has gone
   const bool is_first = !entries->empty() && entries->front().program == program_ids_[hook];
-  if (!is_first && !without_.contains({ifindex, hook})) {
-    try {
-      const bool is_behind = !entries->empty();
-      attach_tcx(program(hook), ifindex, kHooks[hook], pins_.path(ifindex, kHooks[hook].name));
-      add(mended.put_back, is_behind ? "the head of tcx" : "the tcx program");
-    } catch (const BackendError& error) {
-      without_.insert({ifindex, hook});
-      add(mended.trouble, std::string(error.what()) + ", clsact alone guards it");
+  const auto failed = without_.find({ifindex, hook});
+  if (!is_first && (failed == without_.end() || may_try_again())) {
+    const bool is_behind = !entries->empty();
+    const bool was_there = failed == without_.end();
+    if (try_tcx(ifindex, hook)) {
+      without_.erase({ifindex, hook});
+      if (was_there) add(mended.put_back, is_behind ? "the head of tcx" : "the tcx program");
     }
     entries = tcx_entries(ifindex, kHooks[hook]);
+  }
+  if (const auto still = without_.find({ifindex, hook}); still != without_.end()) {
+    add(mended.trouble, still->second);
   }
   for (const TcxEntry& entry : entries.value_or(std::vector<TcxEntry>())) {
     if (entry.program == program_ids_[hook]) continue;
     add(mended.trouble,
         "tcx program " + program_text(entry.program) + " of somebody else is behind ours in tcx");
   }
+}
+
+// A try costs the kernel as much as a success.
+bool Guard::may_try_again() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < try_again_) return false;
+  try_again_ = now + std::chrono::seconds(1);
+  return true;
 }
 
 void Guard::mend_clsact(int ifindex, std::size_t hook, Mended& mended) {
@@ -222,7 +237,7 @@ void Guard::mend_clsact(int ifindex, std::size_t hook, Mended& mended) {
 
 void Guard::leave(int ifindex) {
   std::erase_if(later_, [ifindex](const Later& later) { return later.ifindex == ifindex; });
-  std::erase_if(without_, [ifindex](const Later& later) { return later.ifindex == ifindex; });
+  std::erase_if(without_, [ifindex](const auto& entry) { return entry.first.ifindex == ifindex; });
 }
 
 void Guard::release(int ifindex) {

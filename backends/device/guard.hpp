@@ -12,11 +12,12 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -65,8 +66,8 @@ class Guard {
   /// RTNL). Only the first kNewTcxMax devices of a start get theirs at once; the others, and those
   /// of later commands, are in clsact alone until catch_up().
   void attach(int ifindex);
-  /// Makes one of the links that attach() has left for later; whether there are others. Throws
-  /// BackendError if it cannot be made: clsact goes on alone.
+  /// Makes one of the links that attach() has left for later; whether there are others. If it
+  /// cannot be made, clsact goes on alone: mend() says why, and tries again.
   bool catch_up();
 
   /// What mend() found.
@@ -113,6 +114,8 @@ class Guard {
   void mend_tcx(int ifindex, std::size_t hook, Mended& mended);
   void mend_clsact(int ifindex, std::size_t hook, Mended& mended);
   void unmap();
+  bool try_tcx(int ifindex, std::size_t hook);
+  bool may_try_again();
   bool set_vlan(int ifindex, std::uint32_t vlan);
 
   Pins pins_;
@@ -125,7 +128,8 @@ class Guard {
   static constexpr int kNewTcxMax = 64;
   int new_tcx_left_ = kNewTcxMax;  // devices of a start, which ends with the first catch_up()
   std::deque<Later> later_;
-  std::set<Later> without_;  // links that could not be made: no second try, which costs as much
+  std::map<Later, std::string> without_;             // links that could not be made, and why
+  std::chrono::steady_clock::time_point try_again_;  // one of them, at the earliest
 };
 
 }  // namespace bulkhead

@@ -170,7 +170,9 @@ void attach_tcx(int program, int ifindex, const Hook& hook, const std::string& p
   }
   const int error = bpf_obj_pin(link, path.c_str());
   ::close(link);
-  if (error != 0) throw BackendError::from_errno("cannot pin " + path, error);
+  if (error != 0) {
+    throw BackendError::from_errno("cannot pin in " + path.substr(0, path.rfind('/')), error);
+  }
 }
 
 // Without the detaching it would be off only some time after the pin is gone, and be taken for

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <set>
+#include <system_error>
 
 namespace bulkhead {
 namespace {
@@ -69,13 +70,21 @@ std::vector<std::string> files_of(const std::string& directory, int ifindex) {
 }  // namespace
 
 Pins::Pins(const std::string& owner) : root_(root_of_namespace()) {
-  if (!have_bpffs()) return;
+  if (!have_bpffs()) {
+    trouble_ = "there is no BPF file system at /sys/fs/bpf";
+    return;
+  }
   const std::string directory = root_ + "/" + hashed(owner);
   std::error_code error;
   fs::create_directories(directory, error);
-  if (error) return;
-  // It is there already after a restart.
-  if (::symlink(owner.c_str(), (directory + "/owner").c_str()) != 0 && errno != EEXIST) return;
+  // The note is there already after a restart.
+  if (!error && ::symlink(owner.c_str(), (directory + "/owner").c_str()) != 0 && errno != EEXIST) {
+    error.assign(errno, std::generic_category());
+  }
+  if (error) {
+    trouble_ = "cannot write to /sys/fs/bpf: " + error.message();
+    return;
+  }
   directory_ = directory;
 }
 

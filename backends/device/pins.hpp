@@ -32,6 +32,8 @@ class Pins {
 
   /// False where the file system cannot be had: then nothing is kept.
   [[nodiscard]] bool available() const { return !directory_.empty(); }
+  /// Why not; one line.
+  [[nodiscard]] const std::string& trouble() const { return trouble_; }
   [[nodiscard]] std::string path(int ifindex, const std::string& what) const;
   /// Of what is kept of no device; it must not begin with a digit.
   [[nodiscard]] std::string path(const std::string& what) const;
@@ -60,6 +62,7 @@ class Pins {
 
   std::string root_;       // of this network namespace
   std::string directory_;  // ours in it; empty if it cannot be had
+  std::string trouble_;
 };
 
 }  // namespace bulkhead

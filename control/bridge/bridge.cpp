@@ -90,7 +90,11 @@ Bridge::Bridge(config::Config config, Leftovers leftovers, PortListener listener
   engine_ = std::make_unique<Engine>(*compile(config_, {}, segments_, key_), key_,
                                      engine_options(config));
   if (!engine_->guard().has_tcx()) {
-    spdlog::warn("no tcx with pins here: a tcx program put on a port later can pass by the guard");
+    const std::string& trouble = engine_->guard().pins().trouble();
+    spdlog::warn(
+        "{}: clsact alone guards the devices, and a tcx program that somebody attaches later can "
+        "pass by it",
+        trouble.empty() ? "this kernel has no tcx" : trouble);
   }
   engine_->guard().release_vanished();
   devices_ = std::make_unique<Devices>(engine_->guard());
