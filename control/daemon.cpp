@@ -168,6 +168,8 @@ void Daemon::follow_signals() {
     sd_notify(0, "RELOADING=1");
     try {
       reload();
+    } catch (const std::bad_alloc&) {
+      spdlog::error("reload: no memory for it; the configuration before stays in force");
     } catch (const std::exception& failure) {
       spdlog::error("reload: {}; the configuration before stays in force", failure.what());
     }

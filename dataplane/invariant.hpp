@@ -7,7 +7,7 @@
 
 namespace bulkhead {
 
-/// How often something did not hold since the start. The log and `status` tell.
+/// How often something did not hold since the start. The log, `status` and `metrics` tell.
 [[nodiscard]] std::uint64_t breaches();
 void count_breach();
 

@@ -115,9 +115,8 @@ void show_status(std::ostream& out, const Json& status) {
     out << "the guard was put back " << times << (times == 1 ? " time" : " times")
         << ", after somebody took it off; the log says which\n";
   }
-  for (const Json& note : status["notes"]) {
-    out << "note: " << text_of(note) << "; here on: " << join(status["by_xdp"]) << '\n';
-  }
+  if (!status["by_xdp"].empty()) out << "native XDP: " << join(status["by_xdp"]) << '\n';
+  for (const Json& note : status["notes"]) out << "note: " << text_of(note) << '\n';
 }
 
 void show_ports(std::ostream& out, const Json& ports) {

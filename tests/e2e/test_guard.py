@@ -319,6 +319,18 @@ def test_bridged(lab):
     host.is_safe("vm1")
 
 
+def test_address_and_macvlan_later(lab):
+    """What the host puts on a port's device later, an address or a macvlan, no guest reaches."""
+    lab.start()
+    host = Host(lab)
+    lab.host.ip("addr add 10.77.250.251/32 dev vm2", "link add m9 link vm1 type macvlan",
+                "link set m9 addrgenmode none up", "addr add 10.77.250.252/32 dev m9")
+    for name, address in (("vm2", "10.77.250.251"), ("vm1", "10.77.250.252")):
+        assert lab.guests[name].ping(address, count=2).received == 0
+    host.is_safe("vm1", "vm2")
+    assert talk(lab)
+
+
 def test_limit_that_cannot_work(lab):
     """A bandwidth limit that a manager puts on a port's device is named in the log, before the
     port has it and after."""

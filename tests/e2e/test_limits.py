@@ -6,6 +6,7 @@ log has a line.
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -41,6 +42,14 @@ def status_of(lab):
 
 def resident_mbytes(lab):
     return int(status_of(lab)["VmRSS"].split()[0]) / 1024
+
+
+def netlink_drops(lab):
+    """Notices that the kernel could not deliver to the daemon."""
+    lines = lab.host.run(["cat", "/proc/net/netlink"]).stdout.splitlines()[1:]
+    sockets = [line.split() for line in lines]
+    # A socket's number has the process in its lower 22 bits (libnl, lib/socket.c).
+    return sum(int(words[8]) for words in sockets if int(words[2]) & 0x3FFFFF == lab.daemon.pid)
 
 
 def processor_seconds(lab):
@@ -264,6 +273,62 @@ def test_no_memory_for_an_answer(lab):
         assert client.ask("status")["result"]
     assert lab.daemon.poll() is None
     assert refused, "none was short of memory"
+
+
+def test_no_memory_for_a_reload(lab):
+    """A reload that finds no memory is refused: the configuration before it stays in force and
+    traffic flows. With memory the same reload succeeds."""
+    lab.start()
+    vm1, vm2 = lab.guests["vm1"], lab.guests["vm2"]
+    before = lab.bh("save")
+    lab.config["port"]["vm1"]["isolated"] = True
+    lab.config["port"] |= {
+        f"p{number}": {"device": f"absent{number}", "mac": ["52:54:00:99:00:01"],
+                       "segment": f"s{number}", "ip": ["10.99.0.1/32"],
+                       "prefixes": [f"10.{100 + item}.0.0/16" for item in range(64)]}
+        for number in range(900)}
+    lab.write_config()
+    with Stream(vm1, vm2), Client(lab) as client:
+        client.ask("status")
+        size = int(status_of(lab)["VmSize"].split()[0]) * 1024
+        set_limits(lab, **{"as": f"{size + (4 << 20)}:unlimited"})
+        answer = client.ask("reload")
+        assert "no memory" in answer["error"]["message"], answer
+        assert lab.bh("save") == before
+        os.kill(lab.daemon.pid, signal.SIGHUP)
+        wait_until(lambda: "no memory" in lab.log(), what="the log says why")
+        assert lab.bh("save") == before
+        set_limits(lab, **{"as": "unlimited:unlimited"})
+        lab.bh("reload", timeout=60)
+        assert lab.port("vm1")["isolated"] and lab.port("p899")["state"] == "waiting"
+
+
+# --- notices ----------------------------------------------------------------------------------
+
+
+def test_notices_that_are_lost(lab):
+    """While the daemon cannot listen the kernel has more to tell of devices than it keeps. The
+    daemon looks at all of them then: nothing that happened meanwhile is missed."""
+    lab.start()
+    wait_until(lambda: not lab.missing_pins(), what="all have their links")
+    vm1, vm2, vm3 = (lab.guests[name] for name in ("vm1", "vm2", "vm3"))
+    lab.host.ip("link add noise type bridge")
+    os.kill(lab.daemon.pid, signal.SIGSTOP)
+    try:
+        lab.host.run(["ip", "-batch", "-"], timeout=60,
+                     input="link set noise mtu 1400\nlink set noise mtu 1500\n" * 4000)
+        lab.host.run(["tc", "qdisc", "del", "dev", "vm1", "clsact"])
+        lab.host.ip("link set vm2 mtu 1400", "link set vm3 down")
+        vm3.remove_device()
+    finally:
+        os.kill(lab.daemon.pid, signal.SIGCONT)
+    lab.wait_port("vm3", "waiting")
+    assert lab.port("vm2")["mtu"] == 1400
+    wait_until(lambda: lab.port("vm1")["guard_restored"] == 1, 2, what="clsact is back")
+    assert netlink_drops(lab) > 0, "nothing was lost"
+    vm3.make_device()
+    lab.wait_port("vm3", "up")
+    assert vm1.ping(vm3.ip4).lost == 0
 
 
 # --- exit codes -------------------------------------------------------------------------------
