@@ -191,7 +191,7 @@ void Daemon::follow_devices() {
 // What fails is tried again by the next tick.
 void Daemon::look_at_devices() {
   if (!notices_.any()) return;
-  bridge_.follow(notices_);
+  bridge_.ports().follow(notices_);
   notices_ = {};
 }
 
@@ -234,7 +234,7 @@ void Daemon::follow_worker() {
 void Daemon::tick() {
   attempt("events", [this] { handle_events(); });  // that came while a command was waited for
   attempt("devices", [this] { look_at_devices(); });
-  attempt("ports", [this] { bridge_.tick(Clock::now()); });
+  attempt("ports", [this] { bridge_.ports().tick(Clock::now()); });
   attempt("conduits", [this] { look_after_conduits(); });
   if (catch_up_timer_.expiry() <= Clock::now()) catch_up();
   attempt("watchdog", [this] { feed_watchdog(); });
@@ -244,10 +244,12 @@ void Daemon::tick() {
   });
 }
 
-// A link takes the kernel a good while. Between two of them whoever has a command has his turn.
+// Each step takes the kernel a good while. Between two of them whoever has a command has his turn.
 void Daemon::catch_up() {
   constexpr auto kPause = std::chrono::milliseconds(5);
-  if (!bridge_.engine().guard().catch_up()) return;
+  bool is_more = true;
+  attempt("what follows a change", [&] { is_more = bridge_.ports().catch_up(); });
+  if (!is_more) return;
   catch_up_timer_.expires_after(kPause);
   catch_up_timer_.async_wait([this](boost::system::error_code error) {
     if (!error) catch_up();

@@ -41,6 +41,7 @@ void Devices::claim(const Link& link) {
 
 Device& Devices::take(const Link& link) {
   if (Device* device = find(link.ifindex)) {
+    std::erase(unnamed_, link.ifindex);
     device->set_taken_as(link.name);
     return *device;
   }
@@ -139,20 +140,30 @@ void Devices::give_back(Device& device) {
   elsewhere_.erase(device.ifindex());
 }
 
-void Devices::give_back_unnamed(const NameTest& is_named) {
-  std::erase_if(devices_, [&](const auto& entry) {
-    Device& device = *entry.second;
-    if (is_named(device.taken_as())) return false;
-    give_back(device);
-    spdlog::info("device {}: no port has it any more, it is the host's again", device.link().name);
-    return true;
-  });
+void Devices::queue_unnamed(const NameTest& is_named) {
+  unnamed_.clear();
+  for (const auto& [ifindex, device] : devices_) {
+    if (!is_named(device->taken_as())) unnamed_.push_back(ifindex);
+  }
+}
+
+void Devices::give_back_next(const std::function<void(int)>& let_go) {
+  if (unnamed_.empty()) return;
+  const int ifindex = unnamed_.front();
+  unnamed_.pop_front();
+  let_go(ifindex);
+  Device* device = find(ifindex);
+  if (device == nullptr) return;  // it was deleted meanwhile
+  give_back(*device);
+  spdlog::info("device {}: no port has it any more, it is the host's again", device->link().name);
+  devices_.erase(ifindex);
 }
 
 void Devices::settle_leftovers(const Links& links, const NameTest& is_named, bool keep) {
   for (const int ifindex : guard_.guarded_devices()) {
     if (!devices_.contains(ifindex)) settle(ifindex, links, is_named, keep);
   }
+  queue_unnamed(is_named);
 }
 
 void Devices::settle(int ifindex, const Links& links, const NameTest& is_named, bool keep) {
@@ -172,13 +183,7 @@ void Devices::settle(int ifindex, const Links& links, const NameTest& is_named, 
     return;
   }
   try {
-    auto device = std::make_unique<Device>(guard_, *link, *taken_as);
-    if (is_named(*taken_as)) {
-      devices_[ifindex] = std::move(device);  // its port waits for it
-      return;
-    }
-    give_back(*device);
-    spdlog::info("device {}: released, no port has it any more", link->name);
+    devices_[ifindex] = std::make_unique<Device>(guard_, *link, *taken_as);
   } catch (const BackendError& error) {
     spdlog::error("device {}: stays closed: {}", link->name, error.what());
   }

@@ -1,10 +1,12 @@
 // The devices that are ours, by their number, and what becomes of each: taken for a port, followed
 // under whatever name, given back when no port names it any more. Several ports may have one.
 //
-// Invariant: a device is here, guarded and watched, from take() until it is deleted or no port
-// names it; its name, or the namespace that it is in, changes nothing of that. Control thread only.
+// Invariant: a device is here, guarded and watched, from take() until it is deleted or given back,
+// which is some time after the last port that names it has gone; its name, or the namespace that it
+// is in, changes nothing of that. Control thread only.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,10 +15,9 @@
 
 #include "backends/device/device.hpp"
 #include "backends/device/link_monitor.hpp"
+#include "control/bridge/look.hpp"
 
 namespace bulkhead::control {
-
-using Links = std::map<std::string, Link>;  // by name
 
 class Devices {
  public:
@@ -44,11 +45,17 @@ class Devices {
   [[nodiscard]] std::string absence(const std::string& name) const;
 
   /// Takes those back that a daemon before us left for ports that are still there, and gives the
-  /// host those that nobody names any more; with `keep` they stay closed. To be called once, when
-  /// the ports of the start have what they can have.
+  /// host those that nobody names any more, by queue_unnamed(); with `keep` they stay closed. To be
+  /// called once, when the ports of the start have what they can have.
   void settle_leftovers(const Links& links, const NameTest& is_named, bool keep);
-  /// Gives those back that no port names any more.
-  void give_back_unnamed(const NameTest& is_named);
+  /// Those that no port names any more are to be given back, and no others are. To be called after
+  /// each change of the ports. Each stays guarded until give_back_next(), or is a port's again.
+  void queue_unnamed(const NameTest& is_named);
+  /// Gives the next one of these back, which takes the kernel some grace periods under RTNL, 30 ms
+  /// or so. `let_go`, with its number, is called before.
+  void give_back_next(const std::function<void(int)>& let_go);
+  /// How many are still to be given back.
+  [[nodiscard]] std::size_t queued() const { return unnamed_.size(); }
 
   /// What was found on the next `count` of them, all in turn, that was not as it must be.
   using Listener = std::function<void(Device&, const Guard::Mended&)>;
@@ -68,6 +75,7 @@ class Devices {
   Guard& guard_;
   std::map<int, std::unique_ptr<Device>> devices_;
   std::set<int> elsewhere_;  // of these
+  std::deque<int> unnamed_;  // of these, to be given back
   int mended_last_ = 0;
   bool has_new_ = false;
 };

@@ -70,8 +70,8 @@ Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
     running.poll.add(running.socket->fd());
     running.conduit = std::make_unique<Conduit>(umem_.pool(i), *running.socket, guard_.slots(),
                                                 guard_.conduits(), i);
-    nic_shares_.push_back({&umem_, i, running.poll.fd()});
   }
+  make_ways();
   team_.emplace(first, key, Fdb::kEntriesMin, places());
   for (std::uint8_t i = 0; i < options.workers; ++i) {
     Running& running = *workers_[i];
@@ -91,6 +91,19 @@ Engine::Engine(const Snapshot& first, HashKey key, const Options& options)
 Engine::~Engine() {
   for (const auto& running : workers_) running->loop.reset();
   ::close(events_fd_);
+}
+
+void Engine::make_ways() {
+  const WorkerCall call = [this](std::uint8_t worker, Command& what) { this->call(worker, what); };
+  const auto conduit_of = [this](std::uint8_t worker) { return conduit(worker).ifindex(); };
+  std::vector<NicDevice::Share> shares;
+  for (std::uint8_t i = 0; i < worker_count(); ++i) {
+    shares.push_back({&umem_, i, workers_[i]->poll.fd()});
+  }
+  ways_[kConduitBackend] =
+      std::make_unique<ConduitWays>(guard_, umem_, conduit_of, kConduitBackend, call);
+  ways_[kNicBackend] =
+      std::make_unique<NicWays>(guard_.pins(), std::move(shares), kNicBackend, call);
 }
 
 std::vector<Team::Place> Engine::places() {

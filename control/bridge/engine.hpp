@@ -6,6 +6,7 @@
 // What workers say meanwhile waits in take_events().
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -15,8 +16,9 @@
 #include <vector>
 
 #include "backends/conduit/conduit.hpp"
+#include "backends/conduit/conduit_way.hpp"
 #include "backends/device/guard.hpp"
-#include "backends/nic/nic.hpp"
+#include "backends/nic/nic_way.hpp"
 #include "backends/poll_loop.hpp"
 #include "backends/umem.hpp"
 #include "control/bridge/courier.hpp"
@@ -135,9 +137,9 @@ class Engine {
   /// A conduit that cannot be mended at the moment, and why; empty if there is none.
   [[nodiscard]] std::string conduit_trouble() const;
 
-  [[nodiscard]] NicProgram& nics() { return nic_program_; }
-  /// What each worker serves NICs with.
-  [[nodiscard]] std::span<const NicDevice::Share> nic_shares() const { return nic_shares_; }
+  /// The ways of ports over one of the backends, by its number.
+  [[nodiscard]] Ways& ways(std::uint8_t backend) { return *ways_[backend]; }
+  [[nodiscard]] std::span<const std::unique_ptr<Ways>> all_ways() const { return ways_; }
 
  private:
   /// What a worker has beside what every one in a team has.
@@ -153,6 +155,7 @@ class Engine {
   };
 
   [[nodiscard]] std::vector<Team::Place> places();
+  void make_ways();
   void fit_tables();
   void hand_out(const Snapshot& next);
   std::string mend_conduit(std::uint8_t worker);
@@ -168,11 +171,10 @@ class Engine {
   std::optional<Team> team_;                             // outlives the threads, in workers_
   std::vector<std::unique_ptr<Running>> workers_;
   Guard guard_;
-  NicProgram nic_program_{guard_.pins()};
-  std::vector<NicDevice::Share> nic_shares_;  // by worker
-  std::optional<std::size_t> known_;          // addresses, that want tables of another size
-  std::uint32_t resizing_ = 0;                // workers that move into one
-  std::uint64_t breaches_told_ = 0;           // in the log
+  std::array<std::unique_ptr<Ways>, 2> ways_;  // by backend
+  std::optional<std::size_t> known_;           // addresses, that want tables of another size
+  std::uint32_t resizing_ = 0;                 // workers that move into one
+  std::uint64_t breaches_told_ = 0;            // in the log
   Courier courier_;
   std::uint64_t conduits_mended_ = 0;
 };

@@ -15,7 +15,7 @@ std::string owner_of(const config::Config& config) {
 }
 
 std::optional<std::string> objection(const config::Port& port, const Link& link, const Pins& pins,
-                                     const HostUses& host_uses) {
+                                     const Look& look) {
   const std::string device = "device " + link.name;
   if (!link.is_ethernet) return device + " is no Ethernet device; choose another";
   if (link.name.starts_with("bhc") && link.kind == "veth" && link.mtu == ConduitDevice::kMtu) {
@@ -41,7 +41,7 @@ std::optional<std::string> objection(const config::Port& port, const Link& link,
     return device + " has " + *program + " of somebody else; take it off first (bpftool net)";
   }
   if (port.take_over) return std::nullopt;
-  const auto& uses = host_uses();
+  const auto& uses = look.uses();
   if (const auto use = uses.find(link.ifindex); use != uses.end()) {
     return device + " carries the host's " + use->second +
            ", which it would lose; say take_over = true (--take-over) if that is meant";
@@ -50,19 +50,17 @@ std::optional<std::string> objection(const config::Port& port, const Link& link,
 }
 
 std::vector<std::string> device_objections(const config::Config& config) {
-  const std::map<std::string, Link> links = list_links();
-  const std::map<int, std::string> uses = host_uses(links);
+  const Look look;
   const Pins pins = Pins::to_look_at(owner_of(config));
   std::vector<std::string> found;
   for (const auto& [name, port] : config.ports) {
-    const auto link = links.find(port.device);
-    if (link == links.end()) {
+    const Link* link = look.find(port.device);
+    if (link == nullptr) {
       found.push_back("port " + name + ": there is no device " + port.device + " yet");
       continue;
     }
-    if (pins.read(link->second.ifindex, "name")) continue;  // it is ours already
-    const auto reason = objection(
-        port, link->second, pins, [&]() -> const auto& { return uses; });
+    if (pins.read(link->ifindex, "name")) continue;  // it is ours already
+    const auto reason = objection(port, *link, pins, look);
     if (reason) found.push_back("port " + name + ": " + *reason);
   }
   return found;

@@ -2,27 +2,22 @@
 // --devices` before anything runs. Changes nothing. Control thread; throws BackendError.
 #pragma once
 
-#include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "backends/device/link.hpp"
 #include "backends/device/pins.hpp"
 #include "config/config.hpp"
+#include "control/bridge/look.hpp"
 
 namespace bulkhead::control {
 
 /// Who the guards of this configuration's daemon belong to: what survives its restart.
 [[nodiscard]] std::string owner_of(const config::Config& config);
 
-/// host_uses() of backends/device/link, asked for only if it matters.
-using HostUses = std::function<const std::map<int, std::string>&()>;
-
 /// One line with the way out; nothing if the port can have the device.
 [[nodiscard]] std::optional<std::string> objection(const config::Port& port, const Link& link,
-                                                   const Pins& pins, const HostUses& host_uses);
+                                                   const Pins& pins, const Look& look);
 
 /// The same for all ports of a configuration, a line for each that would wait, also for a device
 /// that is not there.

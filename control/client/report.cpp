@@ -115,6 +115,10 @@ void show_status(std::ostream& out, const Json& status) {
     out << "the guard was put back " << times << (times == 1 ? " time" : " times")
         << ", after somebody took it off; the log says which\n";
   }
+  if (const auto devices = status.value("giving_back", std::uint64_t{0}); devices != 0) {
+    out << devices << (devices == 1 ? " device is" : " devices are")
+        << " still to be given back, guarded until then\n";
+  }
   if (!status["by_xdp"].empty()) out << "native XDP: " << join(status["by_xdp"]) << '\n';
   for (const Json& note : status["notes"]) out << "note: " << text_of(note) << '\n';
 }

@@ -117,6 +117,7 @@ Json status(const MethodContext& context, const Json& parameters) {
       {"unprotected", unprotected},
       {"by_xdp", by_xdp},
       {"notes", notes},
+      {"giving_back", context.bridge.ports().giving_back()},
       {"fdb_learned", totals.learned},
       {"buffers_free", totals.buffers_free},
       {"events_lost", context.bridge.engine().events_lost()},

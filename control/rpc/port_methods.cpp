@@ -84,9 +84,9 @@ Json port_row(const MethodContext& context, const config::Port& port,
            {"tx_frames", counters.sent + flows.out_frames},
            {"tx_bytes", counters.sent_bytes + flows.out_bytes},
            {"drops", drops_json(drops)}};
-  if (status.nic != nullptr && status.state == PortState::up) {
-    row["queues"] = status.nic->queues().rx;
-    row["zero_copy"] = status.nic->is_zero_copy();
+  if (status.queues) {
+    row["queues"] = status.queues->count;
+    row["zero_copy"] = status.queues->zero_copy;
   }
   constexpr std::array kRoads{"none", "redirect", "peer"};
   row["shortcut"] = kRoads.at(status.road);

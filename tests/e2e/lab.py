@@ -661,19 +661,24 @@ class Lab:
         new.write_text(to_toml(self.config) if text is None else text)
         new.replace(self.config_path)
 
-    def start(self, wait_ports=True, timeout=15, text=None, under=()):
+    def start(self, wait_ports=True, timeout=15, text=None, under=(), watchdog_seconds=0):
         """Runs bulkheadd, with this text as its configuration if one is given, until it says
-        READY=1; DaemonFailed if it ends instead. `under`: words before it, as of prlimit."""
+        READY=1; DaemonFailed if it ends instead. `under`: words before it, as of prlimit. With
+        `watchdog_seconds` it has a watchdog as of systemd, and self.notify goes on hearing it."""
         self.write_config(text)
         notify_path = self.directory / "notify.sock"
         notify_path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        environment = os.environ | {"NOTIFY_SOCKET": str(notify_path)}
+        if watchdog_seconds:
+            environment["WATCHDOG_USEC"] = str(int(watchdog_seconds * 1e6))
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
             notify.bind(str(notify_path))
             notify.settimeout(0.05)
             with open(self.log_path, "a") as log:
                 daemon = self.spawn(
                     [*under, BUILD / "bulkheadd", "--config", self.config_path], self.host.path,
-                    stdout=log, stderr=log, env=os.environ | {"NOTIFY_SOCKET": str(notify_path)})
+                    stdout=log, stderr=log, env=environment)
             deadline = time.monotonic() + timeout
             while True:
                 try:
@@ -684,6 +689,11 @@ class Lab:
                 if daemon.poll() is not None:
                     raise DaemonFailed(daemon.returncode, self.log())
                 assert time.monotonic() < deadline, f"no READY=1 within {timeout} s\n{self.log()}"
+            if watchdog_seconds:
+                self.notify = self.keep(notify)
+        finally:
+            if not watchdog_seconds:
+                notify.close()
         self.daemon = daemon
         if wait_ports:
             for name in self.config["port"]:

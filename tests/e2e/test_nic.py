@@ -455,7 +455,7 @@ def test_offloads(own_lab, end):
         assert features(lab)["rx-vlan-offload"] == "off"
         del lab.config["port"]["wire"]
         lab.start()
-    assert features(lab) == before
+    wait_until(lambda: features(lab) == before, what="it is given back as it was")
     assert xdp_of(lab) is None
 
 

@@ -200,6 +200,8 @@ def move_to_a_segment(lab):
 
 
 def delete_receiver(lab):
+    # The host, whose device it is soon, would say something there.
+    lab.host.sysctl({"net/ipv6/conf/vm2/disable_ipv6": 1})
     lab.bh("port", "del", "vm2")
 
 

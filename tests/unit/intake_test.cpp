@@ -1,5 +1,5 @@
 // A port's way over the conduit: what is lost on it, whose turn it is, and what control says of it.
-#include "control/bridge/intake.hpp"
+#include "backends/intake.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,14 +9,15 @@
 #include <utility>
 #include <vector>
 
+#include "backends/conduit/conduit_way.hpp"
 #include "backends/conduit/fair_queue.hpp"
 #include "backends/conduit/losses.hpp"
+#include "control/bridge/port.hpp"
 
 namespace bulkhead {
 namespace {
 
 using control::ArrivalRate;
-using control::conduit_intake;
 
 TEST(Losses, are_what_has_not_arrived_by_the_next_look) {
   Losses losses;
@@ -49,7 +50,7 @@ TEST(ConduitIntake, says_what_waits_and_what_may) {
   conduit.passed = 1000;
   conduit.received = 900;
   conduit.lost = 3;
-  const control::Intake intake = conduit_intake(slot, conduit, 7);
+  const Intake intake = conduit_intake(slot, conduit, 7);
   EXPECT_EQ(intake.in_flight, 2);
   EXPECT_EQ(intake.overrun, 5);
   EXPECT_EQ(intake.handed, 14);
@@ -61,7 +62,7 @@ TEST(ConduitIntake, says_what_waits_and_what_may) {
 TEST(ConduitIntake, hides_nothing_that_arrived_uncounted) {
   bulkhead_slot slot{};
   slot.passed = 10;
-  const control::Intake intake = conduit_intake(slot, bulkhead_conduit{}, 12);
+  const Intake intake = conduit_intake(slot, bulkhead_conduit{}, 12);
   EXPECT_EQ(intake.handed, 10);
   EXPECT_EQ(intake.in_flight, 0);
 }
