@@ -109,20 +109,6 @@ bool has_sound_v4_options(Reader reader, std::uint32_t at, std::uint32_t end) {
   return true;
 }
 
-/// Enough to say what it is: ports, or a type.
-constexpr std::uint32_t ipv4_payload_bytes(std::uint8_t protocol) {
-  switch (protocol) {
-    case kUdp:
-      return 8;
-    case kTcp:
-    case kIcmp:
-    case kIgmp:
-      return 4;
-    default:
-      return 0;
-  }
-}
-
 /// What follows an IPv4 header of `header` bytes, which has been found sound.
 inline void parse_ipv4_payload(Reader reader, std::uint32_t header, std::uint32_t total,
                                Parsed& parsed) {
@@ -135,29 +121,33 @@ inline void parse_ipv4_payload(Reader reader, std::uint32_t header, std::uint32_
     if ((fragment & 0x1fff) != 0) return;  // not the first: its source is all there is to it
   }
   const std::uint32_t at = kAt + header;
-  const std::uint32_t needed = ipv4_payload_bytes(protocol);
-  if (total - header < needed || !reader.holds(at + needed)) {
-    parsed.flaw = Flaw::ipv4_payload;
-    return;
-  }
-  parsed.upper_at = static_cast<std::uint16_t>(at);
+  const auto has = [&](std::uint32_t bytes) {  // enough to say what it is: ports, or a type
+    const bool is_whole = total - header >= bytes && reader.holds(at + bytes);
+    if (is_whole) {
+      parsed.upper_at = static_cast<std::uint16_t>(at);
+    } else {
+      parsed.flaw = Flaw::ipv4_payload;
+    }
+    return is_whole;
+  };
   switch (protocol) {
     case kTcp:
-      parsed.ports = reader.u32(at);
+      if (has(4)) parsed.ports = reader.u32(at);
       break;
     case kUdp:
-      parse_udp(reader, at, kAt + total, true, parsed);
+      if (has(8)) parse_udp(reader, at, kAt + total, true, parsed);
       break;
     case kIgmp:
-      parsed.message = igmp_message(reader.u8(at));
+      if (has(4)) parsed.message = igmp_message(reader.u8(at));
       break;
     case kIcmp:
+      if (!has(4)) break;
       parsed.icmp_type = reader.u8(at);
       if (parsed.icmp_type == 5) parsed.message = Message::redirect;
       if (parsed.icmp_type == 9) parsed.message = Message::router_advertisement;  // RFC 1256
       break;
     default:
-      parsed.message = message_of(protocol);
+      if (has(0)) parsed.message = message_of(protocol);
   }
 }
 

@@ -33,6 +33,7 @@ enum Protocol : std::uint8_t {
 
 constexpr std::uint16_t kBootpServerPort = 67;
 constexpr std::uint16_t kBootpClientPort = 68;
+constexpr std::uint16_t kLastPort = 3222;  // that says something
 
 /// The one range-checked way to touch bytes: what lies outside reads as zero, and holds() says so.
 class Reader {
@@ -91,7 +92,9 @@ void parse_ipv6(Reader reader, Parsed& parsed);
 inline void parse_udp(Reader reader, std::uint32_t at, std::uint32_t end, bool is_v4,
                       Parsed& parsed) {
   parsed.ports = reader.u32(at);
-  switch (parsed.destination_port()) {
+  const std::uint16_t port = parsed.destination_port();
+  if (port > kLastPort) return;  // most of them
+  switch (port) {
     case kBootpServerPort:
     case kBootpClientPort:
       if (is_v4) parse_dhcp(reader, at, end, parsed);
@@ -106,9 +109,9 @@ inline void parse_udp(Reader reader, std::uint32_t at, std::uint32_t end, bool i
     case 521:  // RIPng, RFC 2080
       parsed.message = Message::routing_protocol;
       break;
-    case 1985:  // HSRP, RFC 2281
-    case 2029:  // HSRP over IPv6
-    case 3222:  // GLBP
+    case 1985:       // HSRP, RFC 2281
+    case 2029:       // HSRP over IPv6
+    case kLastPort:  // GLBP
       parsed.message = Message::first_hop_redundancy;
       break;
     default:
