@@ -115,7 +115,7 @@ void FlowTable::visit(const Snapshot& snapshot, Fdb& fdb, std::uint32_t now_ms) 
     const std::uint64_t frames = __atomic_load_n(&flow.frames, __ATOMIC_RELAXED);
     if (!is_of(snapshot, note.port, place)) {
       unlist(place);  // another port's by now: not to be written to
-    } else if (!is_alive(snapshot, flow)) {
+    } else if (!is_alive(snapshot, flow) || !is_in_place(snapshot, fdb, flow, now_ms)) {
       free_place(place);
     } else if (frames != note.frames) {
       note.frames = frames;
@@ -144,6 +144,18 @@ void FlowTable::unlist(std::uint32_t place) {
   notes_[place].listed = false;
   live_[next_] = live_.back();
   live_.pop_back();
+}
+
+// An address is dead as soon as it has aged, and swept, which ends its entries, up to a second
+// later.
+bool FlowTable::is_in_place(const Snapshot& snapshot, const Fdb& fdb, const bulkhead_flow& flow,
+                            std::uint32_t now_ms) {
+  const PortIndex from = port_of(flow);
+  const auto is_at = [&](std::uint64_t mac, PortIndex port) {
+    return locate(snapshot, fdb, fdb.hashed(snapshot, from, {mac}), now_ms) == port;
+  };
+  return (flow.source == 0 || is_at(flow.key[1], from)) &&
+         (flow.destination == 0 || is_at(flow.key[0] >> 16, flow.to));
 }
 
 void FlowTable::keep_young(const Snapshot& snapshot, Fdb& fdb, const bulkhead_flow& flow,

@@ -5,7 +5,8 @@
 // redirect. An entry dies
 //   - with the policy that it was judged by: it has that one's generation, and control says which
 //     one is in force before it puts another one there;
-//   - with its addresses' places in the MAC table (dataplane/flow_epochs);
+//   - with its addresses' places in the MAC table (dataplane/flow_epochs), within a quarter of a
+//     second if they age out;
 //   - when nobody has used it for kIdleMilliseconds: then its place is free.
 // A port has a region of the table to itself (PortPolicy::flow_first), and what finds no place
 // there gets none. So nobody evicts another port's entry, nor one of his own that is in use. Where
@@ -78,6 +79,8 @@ class FlowTable {
   [[nodiscard]] static bool is_of(const Snapshot& snapshot, PortIndex port, std::uint32_t place);
   void free_place(std::uint32_t place);
   void unlist(std::uint32_t place);
+  [[nodiscard]] static bool is_in_place(const Snapshot& snapshot, const Fdb& fdb,
+                                        const bulkhead_flow& flow, std::uint32_t now_ms);
   static void keep_young(const Snapshot& snapshot, Fdb& fdb, const bulkhead_flow& flow,
                          std::uint32_t now_ms);
 

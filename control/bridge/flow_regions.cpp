@@ -24,6 +24,7 @@ bool FlowRegions::plan(Snapshot& policy) {
   }
   const auto count = static_cast<std::uint32_t>(wanting.size());
   const std::uint32_t fitting = std::bit_floor(sets_ / count);
+  if (fitting == 0) return false;  // a table for fewer ports: nobody has a region
   // Half of what would fit will do, so that a port more or less does not change all.
   const bool fits = region_sets_ != 0 && region_sets_ <= fitting && region_sets_ * 2 >= fitting;
   if (!fits) {
