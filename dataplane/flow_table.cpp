@@ -115,18 +115,19 @@ void FlowTable::visit(const Snapshot& snapshot, Fdb& fdb, std::uint32_t now_ms) 
     const std::uint64_t frames = __atomic_load_n(&flow.frames, __ATOMIC_RELAXED);
     if (!is_of(snapshot, note.port, place)) {
       unlist(place);  // another port's by now: not to be written to
-    } else if (!is_alive(snapshot, flow) || !is_in_place(snapshot, fdb, flow, now_ms)) {
-      free_place(place);
-    } else if (frames != note.frames) {
+      continue;
+    }
+    if (frames != note.frames) {
       note.frames = frames;
       note.used_ms = now_ms;
-      if (flow.source != 0) keep_young(snapshot, fdb, flow, now_ms);
-      ++next_;
-    } else if (now_ms - note.used_ms >= kIdleMilliseconds) {
-      free_place(place);
-    } else {
-      ++next_;
     }
+    if (!is_alive(snapshot, flow) || !is_in_place(snapshot, fdb, flow, now_ms) ||
+        now_ms - note.used_ms >= kIdleMilliseconds) {
+      free_place(place);
+      continue;
+    }
+    if (note.used_ms == now_ms && flow.source != 0) keep_young(snapshot, fdb, flow, now_ms);
+    ++next_;
   }
 }
 
