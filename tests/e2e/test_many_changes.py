@@ -18,7 +18,7 @@ pytestmark = pytest.mark.alone
 PORTS = 500
 ANSWER_SECONDS_MAX = 3  # 1 on an idle machine
 COMMAND_SECONDS_MAX = 1
-WATCHDOG_SECONDS = 3  # it is fed three times as often
+WATCHDOG_SECONDS = 6  # it is fed three times as often; the unit says 20
 
 
 @pytest.fixture(scope="module")
@@ -38,38 +38,43 @@ def lab():
             for number in range(PORTS)}
         lab.watch = Host(lab)
         lab.host.ip("link set vm3 up")
-        lab.start(watchdog_seconds=WATCHDOG_SECONDS)
+        start(lab)
         yield lab
 
 
 class Watchdog:
-    """How long the watchdog was not fed, at most, from the first time on."""
+    """Reads what the daemon tells systemd (which the daemon waits for), and how long the watchdog
+    was not fed, at most, since forget()."""
 
     def __init__(self, lab):
-        self.notify, self.gap_seconds, self.fed = lab.notify, 0.0, 0
+        self.notify = lab.notify
+        self.forget()
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.listen, daemon=True)
+        self.thread.start()
+
+    def forget(self):
+        self.last, self.gap_seconds, self.fed = time.monotonic(), 0.0, 0
 
     def listen(self):
-        last = time.monotonic()
         while not self.stopping.is_set():
             try:
-                if b"WATCHDOG=1" not in self.notify.recv(4096):
-                    continue
-                self.fed += 1
+                is_fed = b"WATCHDOG=1" in self.notify.recv(4096)
             except TimeoutError:
-                self.gap_seconds = max(self.gap_seconds, time.monotonic() - last)
-                continue
+                is_fed = False
             now = time.monotonic()
-            self.gap_seconds, last = max(self.gap_seconds, now - last), now
+            self.gap_seconds = max(self.gap_seconds, now - self.last)
+            if is_fed:
+                self.fed, self.last = self.fed + 1, now
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
         self.stopping.set()
         self.thread.join()
+
+
+def start(lab):
+    lab.start(watchdog_seconds=WATCHDOG_SECONDS)
+    lab.watchdog = lab.keep(Watchdog(lab))
 
 
 def reload_to(lab, ports):
@@ -90,7 +95,8 @@ def queue_500(lab):
     queue then, vm3's as the last one."""
     if len(lab.config["port"]) < PORTS:
         reload_to(lab, lab.stays | lab.others)
-        wait_until(lambda: lab.bh("status", json=True)["ports"]["up"] == PORTS + 3, what="all up")
+        wait_until(lambda: lab.bh("status", json=True)["ports"]["up"] == PORTS + 3, 30,
+                   what="all up")
     seconds = reload_to(lab, {name: lab.stays[name] for name in ("vm1", "vm2")})
     assert giving_back(lab) > PORTS // 2
     return seconds
@@ -103,20 +109,23 @@ def add_vm3(lab):
 
 def test_500_added_and_deleted(lab):
     """Answered at once, and nothing is lost or late beside it, nor while devices are given back."""
-    started = time.monotonic()
-    with Watchdog(lab) as watchdog, Stream(lab.guests["vm1"], lab.guests["vm2"]) as pair:
+    started, watchdog = time.monotonic(), lab.watchdog
+    watchdog.forget()
+    with Stream(lab.guests["vm1"], lab.guests["vm2"]) as pair:
         added = reload_to(lab, lab.stays | lab.others)
-        wait_until(lambda: lab.bh("status", json=True)["ports"]["up"] == PORTS + 3, what="all up")
+        wait_until(lambda: lab.bh("status", json=True)["ports"]["up"] == PORTS + 3, 30,
+                   what="all up")
         up = time.monotonic() - started
         wait_until(lambda: not lab.missing_pins(), 60, 1, what="all have their links in tcx")
         deleted = queue_500(lab)
         assert len(lab.bh("port", "show", json=True)) == 2
         slowest, commands = 0.0, 0
-        while giving_back(lab) > 20:
+        while giving_back(lab):
             asked = time.monotonic()
             lab.bh("port", "set", "vm2", "--isolated=false")
             slowest, commands = max(slowest, time.monotonic() - asked), commands + 1
-            assert not lab.watch.reached("vm3"), "its device is guarded until it is given back"
+            reached = lab.watch.reached("vm3")
+            assert not reached or not giving_back(lab), "guarded until it is given back"
         sent, lost = pair.stop()
     print(f"added {added:.2f} s, all up {up:.2f}, deleted {deleted:.2f}, slowest of {commands} "
           f"commands {slowest:.2f}, the watchdog waited {watchdog.gap_seconds:.2f}, {sent} sent")
@@ -152,8 +161,9 @@ def test_stopped_with_a_queue(lab):
     queue_500(lab)
     lab.stop()
     assert not lab.watch.reached("vm3")
+    lab.watchdog.close()
     started = time.monotonic()
-    lab.start(watchdog_seconds=WATCHDOG_SECONDS)
+    start(lab)
     assert time.monotonic() - started < ANSWER_SECONDS_MAX
     assert giving_back(lab) > PORTS // 4
     assert not lab.watch.reached("vm3")
