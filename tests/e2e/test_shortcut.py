@@ -276,7 +276,7 @@ def test_the_source_stays_young_while_the_kernel_forwards(lab):
 
 def test_pairs_in_the_table_go_on_without_a_daemon_and_nothing_else(lab):
     one, other, third = (lab.veth(name) for name in ("vm1", "vm2", "vm3"))
-    lab.config["bulkhead"]["linger"] = "4s"
+    lab.config["bulkhead"]["linger"] = "8s"
     lab.start()
     for guest in (other, third):
         assert one.ping(guest.ip4).lost == 0
@@ -286,7 +286,7 @@ def test_pairs_in_the_table_go_on_without_a_daemon_and_nothing_else(lab):
         end()
         assert one.ping(other.ip4, count=10, interval=0.1).lost == 0
         assert one.ping(third.ip4, count=3).received == 0
-        wait_until(lambda: one.ping(other.ip4, count=1).received == 0, timeout=8,
+        wait_until(lambda: one.ping(other.ip4, count=1).received == 0, timeout=15,
                    what="it ends with its time")
         lab.start()
         assert one.ping(other.ip4, count=5).received >= 4
