@@ -62,6 +62,8 @@ class Watchdog:
                 is_fed = b"WATCHDOG=1" in self.notify.recv(4096)
             except TimeoutError:
                 is_fed = False
+            except OSError:
+                return  # the lab is closed
             now = time.monotonic()
             self.gap_seconds = max(self.gap_seconds, now - self.last)
             if is_fed:
