@@ -849,8 +849,8 @@ def test_link_that_cannot_be_made():
         try:
             watch = HostWatch(lab)
             lab.bh("port", "add", "vm2", *words)
-            wait_until(lambda: f"cannot pin {in_the_way}: File exists; the device is guarded by "
-                       "clsact alone" in lab.log(), what="the warning")
+            wait_until(lambda: f"port vm2: device vm2: cannot pin in {in_the_way.parent}: File exists;"
+                       " clsact alone guards it" in lab.log(), 10, what="the warning")
             assert pins(lab)["vm2"] == 2  # ours and what is in the way of the other
             assert lab.guests["vm1"].ping(lab.guests["vm2"].ip4).lost == 0
             assert lab.guests["vm2"].ping(HOST_IP4, count=2).received == 0 and not watch.seen()
