@@ -823,7 +823,8 @@ def test_device_let_go_before_its_tcx_link():
         assert set(many) - set(pins(lab)), "all links are there: nothing was put to the test"
         other = lab.directory / "other.toml"
         other.write_text(to_toml({"bulkhead": {"socket": f"{lab.directory}/other.sock",
-                                               "state": f"{lab.directory}/other"}, "port": taken}))
+                                               "state": f"{lab.directory}/other",
+                                               "linger": "0s"}, "port": taken}))
         second = lab.spawn([BUILD / "bulkheadd", "--config", other], lab.host.path,
                            stderr=subprocess.DEVNULL)
         wait_until(lambda: left.ping(right.ip4, count=1).received, 10, what="they are its ports")
