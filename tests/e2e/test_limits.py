@@ -278,6 +278,7 @@ def test_no_memory_for_an_answer(lab):
 def test_no_memory_for_a_reload(lab):
     """A reload that finds no memory is refused: the configuration before it stays in force and
     traffic flows. With memory the same reload succeeds."""
+    lab.config["bulkhead"]["workers"] = 1  # so that a little memory is left for `save`
     lab.start()
     vm1, vm2 = lab.guests["vm1"], lab.guests["vm2"]
     before = lab.bh("save")
