@@ -37,6 +37,11 @@ typedef unsigned long long bulkhead_u64;
 #define BULKHEAD_FLOW_IPV6 0x4000
 #define BULKHEAD_FLOW_ANY_DESTINATION 0x8000 /* words 4 and 5 are 0 and say nothing */
 
+/* UDP destination ports that mean something to a check: DHCP and DHCPv6, RIP and RIPng, HSRP over
+ * IPv4 and IPv6, GLBP. What is sent there has no key. */
+#define BULKHEAD_SPEAKING_PORTS(PORT) \
+	PORT(67) PORT(68) PORT(546) PORT(547) PORT(520) PORT(521) PORT(1985) PORT(2029) PORT(3222)
+
 struct bulkhead_flow {
 	/* written by the worker */
 	bulkhead_u64 key[BULKHEAD_FLOW_WORDS];
@@ -63,8 +68,7 @@ struct bulkhead_flow_head {
 	bulkhead_u64 deadline_ns; /* CLOCK_MONOTONIC_COARSE: nothing passes later than that */
 	bulkhead_u32 generation;  /* of the policy in force */
 	bulkhead_u32 reserved0;
-	bulkhead_u64 digest; /* of the policy of that generation, for the next daemon */
-	bulkhead_u64 reserved1[4];
+	bulkhead_u64 reserved1[5];
 };
 
 /* A port's part. */
@@ -112,12 +116,12 @@ static inline bulkhead_u64 bulkhead_flow_hash(const bulkhead_u64 *key, bulkhead_
 	return hash;
 }
 
-/* The place that is asked `nth`, of a region that is not empty. */
-static inline bulkhead_u32 bulkhead_flow_place(const struct bulkhead_flow_port *port,
+/* The place that is asked `nth`, of the region that begins at `first` and has `sets`. */
+static inline bulkhead_u32 bulkhead_flow_place(bulkhead_u32 first, bulkhead_u32 sets,
 					       bulkhead_u64 hash, int nth)
 {
 	bulkhead_u32 bits = (bulkhead_u32)(nth < BULKHEAD_FLOW_SET ? hash : hash >> 32);
 
-	return port->region_first + (bits & (port->region_sets - 1)) * BULKHEAD_FLOW_SET +
+	return first + (bits & (sets - 1)) * BULKHEAD_FLOW_SET +
 	       (bulkhead_u32)nth % BULKHEAD_FLOW_SET;
 }

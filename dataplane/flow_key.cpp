@@ -8,8 +8,9 @@ namespace {
 
 constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kIcmpv6 = 58;  // IANA
 
-/// UDP ports that mean something to a check, or did: DHCP and DHCPv6, RIP and RIPng, HSRP, GLBP.
-constexpr std::array<std::uint16_t, 9> kSpeakingPorts{67, 68, 546, 547, 520, 521, 1985, 2029, 3222};
+#define PORT(number) number,
+constexpr std::array<std::uint16_t, 9> kSpeakingPorts{BULKHEAD_SPEAKING_PORTS(PORT)};
+#undef PORT
 
 /// RFC 792, RFC 4443 section 4.
 bool is_echo(const Parsed& frame) {

@@ -42,12 +42,10 @@ FlowTable::Noted FlowTable::note(const Snapshot& snapshot, const Parsed& frame,
   FlowKey key = common->from(from, ingress.trusted);
   if (egress.trusted) key = key.to_any_destination();
   const std::uint64_t hash = bulkhead_flow_hash(key.words.data(), memory_.hash_key);
-  bulkhead_flow_port region{};
-  region.region_first = ingress.flow_first;
-  region.region_sets = ingress.flow_sets;
   bulkhead_flow* place = nullptr;
   for (int nth = 0; nth < BULKHEAD_FLOW_PLACES; ++nth) {
-    bulkhead_flow& flow = memory_.flows[bulkhead_flow_place(&region, hash, nth)];
+    bulkhead_flow& flow =
+        memory_.flows[bulkhead_flow_place(ingress.flow_first, ingress.flow_sets, hash, nth)];
     const bool is_alive_now = is_alive(snapshot, flow);
     if (std::ranges::equal(flow.key, key.words)) {
       if (is_alive_now && flow.to == to) return Noted::known;
@@ -91,15 +89,6 @@ void FlowTable::list(std::uint32_t place, PortIndex port, std::uint32_t now_ms) 
   note.port = port;
   if (!note.listed) live_.push_back(place);
   note.listed = true;
-}
-
-void FlowTable::adopt(const Snapshot& snapshot, PortIndex port, std::uint32_t now_ms) {
-  const PortPolicy& policy = snapshot.ports[port];
-  const std::uint32_t end = policy.flow_first + policy.flow_sets * BULKHEAD_FLOW_SET;
-  for (std::uint32_t place = policy.flow_first; place < end; ++place) {
-    const bulkhead_flow& flow = memory_.flows[place];
-    if (is_alive(snapshot, flow) && port_of(flow) == port) list(place, port, now_ms);
-  }
 }
 
 void FlowTable::visit(const Snapshot& snapshot, Fdb& fdb, std::uint32_t now_ms) {

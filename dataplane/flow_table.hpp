@@ -21,7 +21,6 @@
 #include <span>
 #include <vector>
 
-#include "dataplane/counters.hpp"
 #include "dataplane/decide.hpp"
 #include "dataplane/fdb.hpp"
 #include "dataplane/flow_epochs.hpp"
@@ -59,8 +58,6 @@ class FlowTable {
 
   /// Entries of the port that are alive, or were at the last visit.
   [[nodiscard]] std::uint32_t count_of(PortIndex port) const { return counts_[port]; }
-  /// Adopts what another daemon of the same policy has left in the port's region.
-  void adopt(const Snapshot& snapshot, PortIndex port, std::uint32_t now_ms);
 
  private:
   static constexpr std::uint32_t kVisitMilliseconds = 250;

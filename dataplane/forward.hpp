@@ -4,8 +4,7 @@
 // decided, learned from and delivered, so that a batch means what its frames one after the other
 // mean. Frames for a port are gathered and handed to its backend once a round, by flush(): to ports
 // that only get copies of floods after all others. Frames for another worker's port cross to it,
-// and arrive() there. Worker's thread only; no allocation,
-// lock, log or system call.
+// and arrive() there. Worker's thread only; no allocation, lock, log or system call.
 #pragma once
 
 #include <array>

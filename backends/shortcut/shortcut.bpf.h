@@ -70,11 +70,12 @@ struct {
 #define IPV6_END (ETH_HLEN + 40)
 #define MORE_OR_OFFSET 0x3fff
 
-/* UDP ports that mean something to a check: see flow_key.cpp. */
 static __always_inline int is_speaking_port(__u16 port)
 {
 	switch (port) {
-	case 67: case 68: case 546: case 547: case 520: case 521: case 1985: case 2029: case 3222:
+#define CASE(number) case number:
+	BULKHEAD_SPEAKING_PORTS(CASE)
+#undef CASE
 		return 1;
 	default:
 		return 0;
@@ -97,6 +98,20 @@ static __always_inline int is_plain(__u8 protocol, __u8 icmp, __u8 echo, __u8 ec
 	return 0;
 }
 
+/* Makes sure that the headers up to `bytes` lie together, where `*end` is after that, as far as the
+ * frame has so many; what a tap or packet socket sent may be in pieces. 0 if not even all but the
+ * last 4 are there. */
+static __always_inline int have_headers(struct __sk_buff *skb, void **data, void **end, __u32 bytes)
+{
+	if (*data + bytes > *end) {
+		if (bpf_skb_pull_data(skb, skb->len < IPV6_END + 20 ? skb->len : IPV6_END + 20))
+			return 0;
+		*data = (void *)(long)skb->data;
+		*end = (void *)(long)skb->data_end;
+	}
+	return *data + bytes - 4 <= *end;
+}
+
 /* The key of a frame without its port, in `key`; 0 if it has none. */
 static __always_inline int flow_key(struct __sk_buff *skb, __u64 *key)
 {
@@ -107,17 +122,8 @@ static __always_inline int flow_key(struct __sk_buff *skb, __u64 *key)
 
 	if (skb->vlan_present)
 		return 0;
-	/* Headers of what has not been received by a device of its own may be in fragments. */
-	if (data + IPV4_END + 8 > end) {
-		__u32 wanted = length < IPV6_END + 20 ? length : IPV6_END + 20;
-
-		if (bpf_skb_pull_data(skb, wanted))
-			return 0;
-		data = (void *)(long)skb->data;
-		end = (void *)(long)skb->data_end;
-		if (data + IPV4_END + 4 > end)
-			return 0;
-	}
+	if (!have_headers(skb, &data, &end, IPV4_END + 8))
+		return 0;
 	key[0] = be64_at(data) >> 16 << 16;
 	source = be64_at(data + 6);
 	key[1] = source >> 16;
@@ -144,16 +150,8 @@ static __always_inline int flow_key(struct __sk_buff *skb, __u64 *key)
 		__u32 upper;
 		__u8 protocol;
 
-		if (data + IPV6_END + 8 > end) {
-			__u32 wanted = length < IPV6_END + 20 ? length : IPV6_END + 20;
-
-			if (bpf_skb_pull_data(skb, wanted))
-				return 0;
-			data = (void *)(long)skb->data;
-			end = (void *)(long)skb->data_end;
-			if (data + IPV6_END + 4 > end)
-				return 0;
-		}
+		if (!have_headers(skb, &data, &end, IPV6_END + 8))
+			return 0;
 		upper = be16_at(data + 18);
 		protocol = *(__u8 *)(data + 20);
 		if (*(__u8 *)(data + 14) >> 4 != 6 || upper > length - IPV6_END)
@@ -190,7 +188,9 @@ static __always_inline enum flow_found flow_look(const struct bulkhead_flow_head
 
 #pragma clang loop unroll(full)
 	for (int i = 0; i < BULKHEAD_FLOW_PLACES; i++) {
-		__u32 place = bulkhead_flow_place(port, hash, i), source, destination;
+		__u32 place = bulkhead_flow_place(port->region_first, port->region_sets,
+						  hash, i);
+		__u32 source, destination;
 		struct bulkhead_flow *flow = bpf_map_lookup_elem(&flows, &place);
 		__u32 version, generation;
 		__u64 *from, *to, epochs;

@@ -80,7 +80,6 @@ class Shortcut {
   /// The entry in that place, if verdicts are repeated by it now.
   [[nodiscard]] std::optional<bulkhead_flow> flow_at(std::size_t place) const;
   [[nodiscard]] bool has_any_source(PortIndex port) const { return parts_[port].any_source; }
-  [[nodiscard]] std::uint32_t generation() const { return head_->generation; }
 
  private:
   MappedArray head_memory_, ports_memory_, flows_memory_, epochs_memory_;

@@ -34,7 +34,13 @@ void Devices::recognize(const Link& link) {
 }
 
 void Devices::claim(const Link& link) {
-  if (find(link.ifindex) != nullptr) return;
+  if (const Device* device = find(link.ifindex)) {
+    if (guard_.whereabouts(link.ifindex) != Guard::Whereabouts::elsewhere) return;
+    throw BackendError(fmt::format(
+        "device {0} has the number of {1}, which is in another network namespace and still "
+        "guarded; bring {1} back or delete it, or make {0} anew with another number",
+        link.name, device->link().name));
+  }
   recognize(link);
   Device::claim(guard_, link);
 }

@@ -138,9 +138,10 @@ void Engine::swap(std::unique_ptr<Snapshot> next) {
 // What may fail, for want of memory, comes before any worker has the new policy.
 void Engine::hand_out(const Snapshot& next) {
   auto parts = team_->parts_of(next);
+  const std::vector<Shortcut::Part> roads = shortcut_parts(next);
   if (shortcut_) {
     shortcut_->set_generation(team_->generation());
-    shortcut_->set_parts(shortcut_parts(next));
+    shortcut_->set_parts(roads);
   }
   for (std::uint8_t i = 0; i < worker_count(); ++i) {
     SwapSnapshot command(parts[i].get());
@@ -194,7 +195,9 @@ void Engine::fit_tables() {
 std::vector<Engine::Flow> Engine::flows(std::size_t& place, std::size_t rows) const {
   std::vector<Flow> found;
   const std::uint32_t now_ms = monotonic_ms();
-  for (; place < flow_places() && found.size() < rows; ++place) {
+  constexpr std::size_t kLooks = 65'536;  // some milliseconds
+  const std::size_t end = std::min(place + kLooks, flow_places());
+  for (; place < end && found.size() < rows; ++place) {
     const auto entry = shortcut_->flow_at(place);
     if (!entry) continue;
     const auto from = static_cast<PortIndex>(entry->key[0] & BULKHEAD_FLOW_PORT);

@@ -91,8 +91,8 @@ class Engine {
     bool any_source;
     std::uint32_t age_seconds;
   };
-  /// Those in force from `place` of the table on, `rows` at most; afterwards `place` is where to go
-  /// on.
+  /// Those in force from `place` of the table on, `rows` at most, maybe none before the end;
+  /// afterwards `place` is where to go on.
   [[nodiscard]] std::vector<Flow> flows(std::size_t& place, std::size_t rows) const;
   [[nodiscard]] std::size_t flow_places() const { return shortcut_ ? shortcut_->places() : 0; }
   /// What the kernel has forwarded from and to a port by itself; nothing without a shortcut.

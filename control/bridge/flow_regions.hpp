@@ -23,9 +23,6 @@ class FlowRegions {
   /// those of the call before, under other ports.
   bool plan(Snapshot& policy);
 
-  /// Places of one port's region at the moment.
-  [[nodiscard]] std::uint32_t region_places() const;
-
  private:
   std::uint32_t sets_;             // of the table
   std::uint32_t region_sets_ = 0;  // of a region

@@ -52,6 +52,10 @@ class Samples {
   void add(const PortMetrics& port, std::uint64_t value) {
     add({{"port", port.name}, {"segment", port.segment}}, value);
   }
+  void add(const PortMetrics& port, std::string_view label, std::string_view content,
+           std::uint64_t value) {
+    add({{"port", port.name}, {"segment", port.segment}, {label, content}}, value);
+  }
   /// Every reason that can occur on that side, so that a first drop is an increase.
   void add(const PortMetrics& port, std::string_view side, const DropCounts& counts) {
     for (std::size_t i = 0; i < counts.size(); ++i) {
@@ -129,7 +133,7 @@ constexpr std::array kMetrics{
            nullptr, [](S& s, const P& p) { s.add(p, p.guard_restored); }},
     Metric{"bulkhead_port_handed_frames", Type::counter, "frames",
            "Frames that the port's device handed over, GSO frames as their segments.", nullptr,
-           [](S& s, const P& p) { s.add(p, p.intake.handed); }},
+           [](S& s, const P& p) { s.add(p, p.intake.handed + p.flows.in_frames); }},
     Metric{"bulkhead_port_before_dropped_frames", Type::counter, "frames",
            "Of these, dropped before the dataplane.", nullptr,
            [](S& s, const P& p) {
@@ -145,16 +149,36 @@ constexpr std::array kMetrics{
            [](S& s, const P& p) { s.add(p, p.intake.in_flight); }},
     Metric{"bulkhead_port_receive_frames", Type::counter, "frames",
            "Frames that came in by the port.", nullptr,
-           [](S& s, const P& p) { s.add(p, p.counters.received); }},
+           [](S& s, const P& p) { s.add(p, p.counters.received + p.flows.in_frames); }},
     Metric{"bulkhead_port_receive_bytes", Type::counter, "bytes",
            "Bytes that came in by the port, Ethernet headers included.", nullptr,
-           [](S& s, const P& p) { s.add(p, p.counters.received_bytes); }},
+           [](S& s, const P& p) { s.add(p, p.counters.received_bytes + p.flows.in_bytes); }},
     Metric{"bulkhead_port_transmit_frames", Type::counter, "frames",
            "Frames that left by the port.", nullptr,
-           [](S& s, const P& p) { s.add(p, p.counters.sent); }},
+           [](S& s, const P& p) { s.add(p, p.counters.sent + p.flows.out_frames); }},
     Metric{"bulkhead_port_transmit_bytes", Type::counter, "bytes",
            "Bytes that left by the port, Ethernet headers included.", nullptr,
-           [](S& s, const P& p) { s.add(p, p.counters.sent_bytes); }},
+           [](S& s, const P& p) { s.add(p, p.counters.sent_bytes + p.flows.out_bytes); }},
+    Metric{"bulkhead_port_shortcut_frames", Type::counter, "frames",
+           "Of the frames that came in by the port or left by it, those that the kernel forwarded "
+           "by itself.",
+           nullptr,
+           [](S& s, const P& p) {
+             s.add(p, "side", "ingress", p.flows.in_frames);
+             s.add(p, "side", "egress", p.flows.out_frames);
+           }},
+    Metric{"bulkhead_port_shortcut_missed_frames", Type::counter, "frames",
+           "Frames that came in by the port and that the kernel left to the worker.", nullptr,
+           [](S& s, const P& p) {
+             s.add(p, "reason", "no_key", p.flows.no_key);
+             s.add(p, "reason", "no_entry", p.flows.no_entry);
+             s.add(p, "reason", "stale", p.flows.stale);
+             s.add(p, "reason", "closed", p.flows.closed);
+           }},
+    Metric{"bulkhead_port_shortcut_refused_frames", Type::counter, "frames",
+           "Frames that came in by the port and whose verdict found no place in the shortcut's "
+           "table.",
+           nullptr, [](S& s, const P& p) { s.add(p, p.counters.flows_refused); }},
     Metric{"bulkhead_port_dropped_frames", Type::counter, "frames",
            "Frames dropped by the dataplane: ingress, that came in by the port; egress, that were "
            "to leave by it.",

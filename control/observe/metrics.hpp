@@ -22,6 +22,7 @@ struct PortMetrics {
   bool enforced = true;
   Intake intake;
   PortCounters counters;
+  bulkhead_flow_port flows{};  // by the shortcut
   std::uint64_t guard_restored = 0;
 };
 

@@ -66,6 +66,7 @@ Metrics metrics_of(const MethodContext& context, const std::vector<const config:
     const PortCounters& counters = totals.ports[status.index];
     metrics.ports.push_back({port->name, port->segment, status.state, port->enforce,
                              context.bridge.intake_of(port->name, counters.received), counters,
+                             context.bridge.engine().flow_counts(status.index),
                              status.guard_restored});
   }
   return metrics;

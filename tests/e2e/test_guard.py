@@ -228,6 +228,31 @@ def test_moved_and_back_with_its_number(lab):
         wait_until(lambda: talk(lab), what="the guests talk again")
 
 
+def test_number_of_one_that_is_elsewhere(lab):
+    """While a device is in another namespace, one that gets its number, and its name, is not taken
+    for it: its port waits and says why. When that has gone, the newcomer is taken and guarded."""
+    guest, vm3 = lab.guests["vm1"], lab.guests["vm3"]
+    remake(lab, 500)
+    lab.start()
+    wait_until(lambda: not lab.missing_pins(), what="all have their links")
+    host = Host(lab)
+    move(lab, "vm1", vm3, back=False)
+    lab.wait_port("vm1", "waiting")
+    guest.netns.ip("link set eth0 name old")
+    lab.host.ip(f"link add vm1 index 500 type veth peer name eth0 address {guest.mac} netns "
+                f"{guest.netns.name}", "link set vm1 up")
+    wait_until(lambda: "has the number of vm1, which is in another network namespace" in
+               lab.port("vm1").get("why", ""), what="the port says why it waits")
+    assert lab.port("vm1")["state"] == "waiting"
+    vm3.netns.ip("link del vm1")
+    guest.netns.ip("link set eth0 up", f"addr add {guest.interface4} dev eth0",
+                   f"addr add {guest.ip6}/64 dev eth0 nodad")
+    lab.wait_port("vm1", "up")
+    wait_until(lambda: is_whole(lab, "vm1"), what="it has its guard")
+    host.is_safe("vm1")
+    wait_until(lambda: talk(lab), what="the guests talk")
+
+
 def test_number_used_again(lab):
     """A device that has the number and the name of one that was deleted is a new device."""
     lab.start()
